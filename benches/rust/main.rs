@@ -1,0 +1,7 @@
+//! What each part costs, one module a part: `cargo bench`, or `cargo bench -- topk` for one.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::unwrap_used, reason = "a bench that unwraps stops with the line that broke")]
+
+mod topk;
+
+criterion::criterion_main!(topk::benches);

@@ -1,0 +1,16 @@
+//! The engine of Magnetite: text to ids, vectors to codes, queries to the best rows.
+//!
+//! This crate has never heard of Python. Scores grow with similarity everywhere; order is total:
+//! higher score first, then lower id. `docs/architecture.md` maps the folders to ideas.
+
+pub mod cancel;
+pub mod error;
+pub mod matrix;
+pub mod parallel;
+pub mod rng;
+pub mod topk;
+
+pub use cancel::Cancel;
+pub use error::{Error, Result};
+pub use matrix::{Matrix, MatrixRef};
+pub use parallel::Threads;

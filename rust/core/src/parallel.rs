@@ -1,0 +1,128 @@
+//! The only file that names rayon: pools of a stated size, remade after `fork`.
+//!
+//! A forked child inherits a pool whose threads no longer exist, and waiting for them never ends.
+//! So a pool belongs to one process id, is never dropped (its threads may not be there to be joined),
+//! and a child makes its own.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::{Cancel, Error, Result};
+
+/// How many threads a call may use. Built once from the caller's argument, then passed down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads(NonZeroUsize);
+
+impl Threads {
+    /// One thread: the caller's own; no pool is made.
+    pub const ONE: Self = Self(NonZeroUsize::MIN);
+
+    /// `n` threads; 0 is refused, and so is more than 1,024.
+    pub fn new(n: usize) -> Result<Self> {
+        match NonZeroUsize::new(n) {
+            Some(n) if n.get() <= 1024 => Ok(Self(n)),
+            _ => Err(Error::range("threads", "1 to 1024", n)),
+        }
+    }
+
+    /// The one number that tokenizer, index and ONNX Runtime share: `asked`, else the environment
+    /// variable `MAGNETITE_NUM_THREADS`, else the CPUs that affinity and cgroup leave this process.
+    pub fn resolve(asked: Option<usize>) -> Result<Self> {
+        if let Some(n) = asked {
+            return Self::new(n);
+        }
+        if let Ok(text) = std::env::var("MAGNETITE_NUM_THREADS") {
+            let want = "a whole number from 1 to 1024";
+            let n = text.trim().parse();
+            return n
+                .map_err(|_| Error::range("MAGNETITE_NUM_THREADS", want, &text))
+                .and_then(Self::new);
+        }
+        Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(1024))
+    }
+
+    /// The number.
+    pub fn get(self) -> usize {
+        self.0.get()
+    }
+
+    /// Results of `work` over `0..n` cut into blocks of `block` items, in block order.
+    ///
+    /// The cut depends on `n` and `block` alone, so results merged in this order are the same for
+    /// any number of threads. `cancel` is polled before each block.
+    pub fn blocks<T, F>(self, n: usize, block: usize, cancel: &Cancel, work: F) -> Result<Vec<T>>
+    where
+        T: Send,
+        F: Fn(Range<usize>) -> Result<T> + Sync,
+    {
+        assert!(block > 0, "a block holds at least one item");
+        let one = |i: usize| {
+            cancel.check()?;
+            work(i * block..((i + 1) * block).min(n))
+        };
+        let count = n.div_ceil(block);
+        if self == Self::ONE || count <= 1 {
+            return (0..count).map(one).collect();
+        }
+        pool(self.0).install(|| (0..count).into_par_iter().map(one).collect())
+    }
+
+    /// Runs `work(first_item, chunk)` over `data` cut into chunks of `block` items of `width` numbers.
+    ///
+    /// Each chunk is written by one call, so the outcome does not depend on the number of threads.
+    pub fn chunks_mut<T, F>(
+        self,
+        data: &mut [T],
+        width: usize,
+        block: usize,
+        cancel: &Cancel,
+        work: F,
+    ) -> Result<()>
+    where
+        T: Send,
+        F: Fn(usize, &mut [T]) -> Result<()> + Sync,
+    {
+        assert!(width > 0 && block > 0, "a chunk holds at least one item of at least one number");
+        let one = |(i, chunk): (usize, &mut [T])| {
+            cancel.check()?;
+            work(i * block, chunk)
+        };
+        if self == Self::ONE || data.len() <= width * block {
+            return data.chunks_mut(width * block).enumerate().try_for_each(one);
+        }
+        pool(self.0).install(|| data.par_chunks_mut(width * block).enumerate().try_for_each(one))
+    }
+}
+
+/// One process's pools by size. Tables chain: a forked child walks past its ancestors' tables, whose
+/// threads it lacks and whose lock a vanished thread may hold, and appends its own.
+struct Table {
+    process: u32,
+    pools: Mutex<BTreeMap<NonZeroUsize, Arc<rayon::ThreadPool>>>,
+    next: OnceLock<Box<Table>>,
+}
+
+static POOLS: OnceLock<Box<Table>> = OnceLock::new();
+
+fn pool(threads: NonZeroUsize) -> Arc<rayon::ThreadPool> {
+    let process = std::process::id();
+    let new = || Box::new(Table { process, pools: Mutex::default(), next: OnceLock::new() });
+    let mut table = POOLS.get_or_init(new);
+    while table.process != process {
+        table = table.next.get_or_init(new);
+    }
+    let mut pools = table.pools.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = pools.entry(threads).or_insert_with(|| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .thread_name(|i| format!("magnetite-{i}"))
+            .build()
+            .expect("the operating system gives a process its threads");
+        Arc::new(pool)
+    });
+    Arc::clone(made)
+}

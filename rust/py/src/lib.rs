@@ -1,0 +1,16 @@
+//! `magnetite._core`: the engine as Python sees it. Borrow, enter, wrap; nothing else happens here.
+#![forbid(unsafe_code)]
+
+mod boundary;
+mod errors;
+
+use pyo3::prelude::*;
+
+/// Compiled engine of magnetite.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::boundary::resolve_threads;
+    #[pymodule_export]
+    use crate::errors::FormatError;
+}
