@@ -32,10 +32,10 @@ bench: built                    ## criterion, then the peers in one run each; mi
 
 # Installs what changed, then compiles what changed.
 built: .venv/installed
-	VIRTUAL_ENV=.venv $(BIN)/maturin develop --quiet --release --uv --skip-install
+	VIRTUAL_ENV=.venv $(BIN)/maturin develop --quiet --release --uv
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip install --quiet --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --requirement pyproject.toml --extra dev
 	touch $@
