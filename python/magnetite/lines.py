@@ -24,9 +24,9 @@ def found(path: Path) -> Path:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line that is not blank with its number, counted from 1.
+    r"""Yield each line that is not blank with its number, counted from 1.
 
-    Only `\\n` and `\\r\\n` end a line, so texts may hold every other Unicode separator.
+    Only `\n` and `\r\n` end a line, so texts may hold every other Unicode separator.
 
     Raises:
         FormatError: Bytes that are not UTF-8, or a damaged gzip stream.

@@ -123,7 +123,7 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: str | Path) -> Qrels:
-    """Return the judgements of a BEIR file (header, three tabbed fields) or a TREC one (four fields).
+    """Return the judgements of a BEIR file (header, three tabbed fields) or a TREC one (four).
 
     Raises:
         FormatError: A bad row, a pair judged twice, or no judgement at all.

@@ -110,7 +110,8 @@ def _example(example: Example) -> str:
             for hit in hits
         )
         columns.append(f"<div><h4>{escape(system)}</h4><ol>{items}</ol></div>")
-    return f'<section><h3>{escape(example.query)}{note}</h3><div class="hits">{"".join(columns)}</div></section>'
+    heading, lists = escape(example.query) + note, "".join(columns)
+    return f'<section><h3>{heading}</h3><div class="hits">{lists}</div></section>'
 
 
 def _facts(report: Report) -> list[str]:

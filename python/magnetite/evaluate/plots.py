@@ -1,7 +1,7 @@
-"""Plots of a report as SVG text; colours are CSS variables, so that they follow the page's theme."""
+"""Plots of a report as SVG text; colours are CSS variables, so they follow the page's theme."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magnetite.evaluate.report import Report
@@ -60,14 +60,14 @@ def means_and_changes(report: Report) -> str:
     return _svg(figure, "Means of each system and changes between them")
 
 
-def query_changes(report: Report, queries: dict[str, Sequence[str]]) -> str:
+def query_changes(report: Report, queries: Mapping[str, Sequence[str]]) -> str:
     """Return every query's change from the first system to the last, sorted, group by group."""
     first, last = report.systems[0], report.systems[-1]
     figure, axes = _canvas(len(queries), height=2.3, share_y=True)
     for number, (axis, (group, members)) in enumerate(zip(axes, queries.items(), strict=True)):
         before, after = first.scores[report.measure], last.scores[report.measure]
         values = sorted((after[q] - before[q] for q in members), reverse=True)
-        axis.bar(range(len(values)), values, width=1.0, color=_SERIES[-1 - number], linewidth=0)
+        axis.stairs(values, fill=True, color=_SERIES[-1 - number], linewidth=0)
         axis.axhline(0, color=_SOFT, linewidth=0.8)
         better, worse = sum(v > 1e-9 for v in values), sum(v < -1e-9 for v in values)
         said = f"{group}: {better} better, {worse} worse, {len(values) - better - worse} equal"

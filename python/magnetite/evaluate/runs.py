@@ -8,7 +8,7 @@ from magnetite._core import FormatError
 from magnetite.lines import bad_row, text_lines
 
 Run = dict[str, dict[str, float]]
-"""Query id -> document id -> score, best first; equal scores by the id's UTF-8 bytes, lower first."""
+"""Query id -> document id -> score, best first; equal scores by the id's bytes, lower first."""
 
 
 def run_of(

@@ -69,11 +69,14 @@ def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
     """Return the cosine of each row pair; a zero vector is similar to nothing (0)."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)
+    found = np.zeros(len(a))
+    np.divide((a * b).sum(axis=1), size, out=found, where=size > 0)
+    return found
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if values.ndim != 1 or not np.isfinite(values).all():
         raise ValueError("expected a list of finite values")
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+    middle: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return middle[place]
