@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the line that broke")]
 
 mod foundation;
+mod kernels;

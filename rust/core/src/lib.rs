@@ -4,9 +4,14 @@
 //! higher score first, then lower id. `docs/architecture.md` maps the folders to ideas.
 
 pub mod cancel;
+pub mod cluster;
 pub mod error;
+pub mod kernels;
 pub mod matrix;
+#[cfg(feature = "oracle")]
+pub mod oracle;
 pub mod parallel;
+pub mod quantize;
 pub mod rng;
 pub mod topk;
 

@@ -1,0 +1,213 @@
+//! k-means: seeding by oversampling, Lloyd's iteration, and the nearest centroid of many rows.
+//!
+//! The result is a function of rows, settings and seed: every assignment is decided by the canonical
+//! kernel, every mean adds its rows in their order, and nothing depends on threads or CPU.
+
+mod nearest;
+mod seed;
+
+use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads, rng::Rng};
+pub use nearest::Nearest;
+use nearest::nearest;
+pub(crate) use nearest::{Finder, check};
+
+/// Members added to a mean between two looks at the cancel flag: a few milliseconds of work.
+const POLL: usize = 4096;
+
+/// What k-means is asked for. `KMeans { seed: 7, ..KMeans::new(256) }.fit(…)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KMeans {
+    /// How many centroids.
+    pub clusters: usize,
+    /// At most this many moves of the centroids.
+    pub iterations: usize,
+    /// Stops once a move lowers the objective by less than this part of it.
+    pub tolerance: f64,
+    /// Trains on at most this many rows a cluster, drawn evenly from all of them.
+    pub rows_per_cluster: usize,
+    /// Bytes that the training rows and what is kept beside each of them may take; when all rows
+    /// fit the other limits they are used in place, and count all the same.
+    pub memory_budget: usize,
+    /// The same seed gives the same bytes.
+    pub seed: u64,
+}
+
+impl KMeans {
+    /// `clusters` centroids by at most 15 moves on at most 256 rows a cluster, in at most 2 GiB.
+    pub fn new(clusters: usize) -> Self {
+        Self {
+            clusters,
+            iterations: 15,
+            tolerance: 1e-3,
+            rows_per_cluster: 256,
+            memory_budget: 2 << 30,
+            seed: 0,
+        }
+    }
+
+    /// Centroids of `rows`, with a small sum of squared distances to the rows.
+    ///
+    /// Seeds by k-means‖ (Bahmani and others 2012), then moves each centroid to the mean of the rows
+    /// nearest to it (the lower number on ties). A cluster left empty takes the row that lies
+    /// farthest from its centroid (the lower row on ties) out of a cluster of several; where every
+    /// row lies on its centroid, because there are fewer different rows than clusters, it keeps the
+    /// centroid it has, a copy of another.
+    ///
+    /// Refuses 0 clusters, more clusters than rows, a budget below one row a cluster, NaN and
+    /// infinities, and rows whose squared length exceeds 10³⁷.
+    pub fn fit(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Clusters> {
+        let k = self.clusters;
+        if k == 0 || k > rows.rows() || u32::try_from(k).is_err() {
+            return Err(Error::range("clusters", format!("1 to {} (rows)", rows.rows()), k));
+        }
+        check("rows", rows, threads, cancel)?;
+        let row_bytes = rows.dim() * size_of::<f32>() + 2 * size_of::<Nearest>() + 8;
+        let fits = self.memory_budget / row_bytes;
+        if fits < k {
+            let want = format!("at least {} bytes, one row a cluster", k * row_bytes);
+            return Err(Error::range("memory_budget", want, self.memory_budget));
+        }
+        let sample = fits.min(self.rows_per_cluster.max(1).saturating_mul(k));
+        match draw(rows, sample, Rng::new(self.seed, 0), threads, cancel)? {
+            Some(sample) => self.lloyd(sample.view(), threads, cancel),
+            None => self.lloyd(rows, threads, cancel),
+        }
+    }
+
+    fn lloyd(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Clusters> {
+        let mut centroids = seed::seed(rows, self.clusters, self.seed, threads, cancel)?;
+        let mut last = f64::INFINITY;
+        for iterations in 0.. {
+            let mut found = nearest(rows, centroids.view(), threads, cancel)?;
+            let objective: f64 = found.iter().map(|f| f64::from(f.distance)).sum();
+            let still = last - objective <= self.tolerance * last;
+            if iterations >= self.iterations || objective == 0.0 || (last.is_finite() && still) {
+                return Ok(Clusters { centroids, objective, rows: rows.rows(), iterations });
+            }
+            last = objective;
+            fill_empty(&mut found, self.clusters);
+            move_to_means(&mut centroids, rows, &found, threads, cancel)?;
+        }
+        unreachable!("the loop returns after `self.iterations` moves")
+    }
+}
+
+/// Trained centroids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clusters {
+    /// One row a cluster.
+    pub centroids: Matrix,
+    /// Sum over the training rows of the squared distance to the nearest centroid.
+    pub objective: f64,
+    /// How many rows trained them.
+    pub rows: usize,
+    /// How often the centroids moved.
+    pub iterations: usize,
+}
+
+/// The nearest centroid of every row, by the canonical squared distance; the lower number on ties.
+///
+/// Refuses what [`KMeans::fit`] refuses about rows, in `rows` and in `centroids`.
+pub fn assign(
+    rows: MatrixRef<'_>,
+    centroids: MatrixRef<'_>,
+    threads: Threads,
+    cancel: &Cancel,
+) -> Result<Vec<Nearest>> {
+    rows.expect_dim("rows", centroids.dim())?;
+    if centroids.rows() == 0 || u32::try_from(centroids.rows()).is_err() {
+        return Err(Error::range("centroids", "1 to 2^32 - 1 rows", centroids.rows()));
+    }
+    check("centroids", centroids, threads, cancel)?;
+    check("rows", rows, threads, cancel)?;
+    nearest(rows, centroids, threads, cancel)
+}
+
+/// `count` rows in their order, one drawn from each of `count` even stretches of `rows`; `None` if
+/// that would be all of them.
+fn draw(
+    rows: MatrixRef<'_>,
+    count: usize,
+    mut rng: Rng,
+    threads: Threads,
+    cancel: &Cancel,
+) -> Result<Option<Matrix>> {
+    let n = rows.rows();
+    if count >= n {
+        return Ok(None);
+    }
+    let start = |i: usize| (i as u128 * n as u128 / count as u128) as usize;
+    let picks: Vec<_> = (0..count).map(|i| start(i) + rng.below(start(i + 1) - start(i))).collect();
+    let mut sample = Matrix::zeros(count, rows.dim());
+    threads.chunks_mut(sample.data_mut(), rows.dim(), 1024, cancel, |first, chunk| {
+        for (row, &pick) in chunk.chunks_exact_mut(rows.dim()).zip(&picks[first..]) {
+            row.copy_from_slice(rows.row(pick));
+        }
+        Ok(())
+    })?;
+    Ok(Some(sample))
+}
+
+/// Moves the farthest rows of clusters of several into the empty clusters, one each.
+fn fill_empty(found: &mut [Nearest], clusters: usize) {
+    let mut sizes = vec![0usize; clusters];
+    found.iter().for_each(|f| sizes[f.centroid as usize] += 1);
+    let empty: Vec<_> = (0u32..).zip(&sizes).filter(|(_, n)| **n == 0).map(|(c, _)| c).collect();
+    if empty.is_empty() {
+        return;
+    }
+    let mut far: Vec<_> = (0..found.len()).filter(|&i| found[i].distance > 0.0).collect();
+    far.sort_by(|&a, &b| found[b].distance.total_cmp(&found[a].distance).then(a.cmp(&b)));
+    let mut empty = empty.into_iter();
+    for i in far {
+        let size = &mut sizes[found[i].centroid as usize];
+        if *size > 1 {
+            let Some(centroid) = empty.next() else { return };
+            *size -= 1;
+            found[i] = Nearest { centroid, distance: 0.0 };
+        }
+    }
+}
+
+/// Each centroid becomes the mean of its rows, added in their order in `f64`; one without rows stays.
+fn move_to_means(
+    centroids: &mut Matrix,
+    rows: MatrixRef<'_>,
+    found: &[Nearest],
+    threads: Threads,
+    cancel: &Cancel,
+) -> Result<()> {
+    let dim = rows.dim();
+    let mut ends = vec![0usize; centroids.view().rows() + 1];
+    found.iter().for_each(|f| ends[f.centroid as usize + 1] += 1);
+    (1..ends.len()).for_each(|c| ends[c] += ends[c - 1]);
+    let mut members = vec![0usize; found.len()];
+    for (row, f) in found.iter().enumerate() {
+        let end = &mut ends[f.centroid as usize];
+        members[*end] = row;
+        *end += 1;
+    }
+    // Now ends[c] is the end of cluster c, whose start is the end of the one before.
+    threads.chunks_mut(centroids.data_mut(), dim, 4, cancel, |first, chunk| {
+        let mut sums = vec![0.0f64; dim];
+        for (c, centroid) in (first..).zip(chunk.chunks_exact_mut(dim)) {
+            let start = if c == 0 { 0 } else { ends[c - 1] };
+            let members = &members[start..ends[c]];
+            sums.fill(0.0);
+            for some in members.chunks(POLL) {
+                cancel.check()?;
+                for &row in some {
+                    for (sum, x) in sums.iter_mut().zip(rows.row(row)) {
+                        *sum += f64::from(*x);
+                    }
+                }
+            }
+            if !members.is_empty() {
+                for (mean, sum) in centroid.iter_mut().zip(&sums) {
+                    *mean = (sum / members.len() as f64) as f32;
+                }
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,243 @@
+//! The inner loops, and the only choice of instruction set. `unsafe` lives here, always argued.
+//!
+//! | kernel | result | on every tier |
+//! |---|---|---|
+//! | `dot`, `l2`, `axpy`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
+//! | `scan` | integer sums of 4-bit codes | same integers |
+//! | `peaks`, [`products`] | proposals within a derived bound | close; never stored |
+//!
+//! What is stored or returned is decided by the canonical kernels: proposals whose gap is below
+//! the bound are looked at again (see `cluster`), so results depend on neither tier nor threads.
+#![allow(unsafe_code, reason = "instruction sets are entered here and nowhere else")]
+
+use std::sync::OnceLock;
+
+use crate::MatrixRef;
+
+/// One macro names a tier's features, for the detection and for every function of that tier.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! tier {
+    ($tier:ident, $detect:ident, $features:tt; $($own:item)+) => {
+        /// The kernels of this tier, if this CPU has its features.
+        pub(super) fn kernels() -> Option<Kernels> {
+            tier!(@detect $detect $features).then_some(Kernels {
+                tier: Tier::$tier, dot, l2, axpy, dots, l2s, peaks, scan,
+            })
+        }
+        tier!(@enable $features fn dot(a: &[f32], b: &[f32]) -> f32 { portable::dot(a, b) });
+        tier!(@enable $features fn l2(a: &[f32], b: &[f32]) -> f32 { portable::l2(a, b) });
+        tier!(@enable $features fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
+            portable::axpy(alpha, x, y)
+        });
+        tier!(@enable $features fn dots(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+            portable::dots(query, rows, out)
+        });
+        tier!(@enable $features fn l2s(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+            portable::l2s(query, rows, out)
+        });
+        tier!(@enable $features fn peaks(
+            products: &[f32], halves: &[f32], best: f32, slack: f32, found: &mut Peaks
+        ) -> f32 {
+            portable::peaks(products, halves, best, slack, found)
+        });
+        tier!(@all $features $($own)+);
+    };
+    (@all $features:tt $first:item $($rest:item)*) => {
+        tier!(@enable $features $first);
+        tier!(@all $features $($rest)*);
+    };
+    (@all $features:tt) => {};
+    (@detect $detect:ident [$($feature:tt),+]) => {
+        $(std::arch::$detect!($feature))&&+
+    };
+    (@enable [$($feature:tt),+] $function:item) => {
+        $(#[target_feature(enable = $feature)])+
+        $function
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod gemm;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+pub use gemm::products;
+
+/// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
+pub const LANES: usize = 32;
+
+/// Codes in one block of the 4-bit scan.
+pub const BLOCK: usize = 32;
+
+/// Positions and values that [`Kernels::peaks`] finds.
+pub type Peaks = Vec<(u32, f32)>;
+
+/// An instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Whatever the compiler targets by default; on every CPU.
+    Portable,
+    /// x86-64 with AVX2.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// AArch64 with Advanced SIMD.
+    Neon,
+}
+
+impl Tier {
+    /// Every tier there is, whether or not this CPU has it.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Neon];
+
+    /// The name that `MAGNETITE_TIER` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+        }
+    }
+}
+
+/// The kernels of one instruction set, held only if this CPU has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernels {
+    tier: Tier,
+    dot: unsafe fn(&[f32], &[f32]) -> f32,
+    l2: unsafe fn(&[f32], &[f32]) -> f32,
+    axpy: unsafe fn(f32, &[f32], &mut [f32]),
+    dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
+    l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
+    peaks: unsafe fn(&[f32], &[f32], f32, f32, &mut Peaks) -> f32,
+    scan: unsafe fn(&[u8], &[u8], &mut [u16]),
+}
+
+impl Kernels {
+    const PORTABLE: Self = Self {
+        tier: Tier::Portable,
+        dot: portable::dot,
+        l2: portable::l2,
+        axpy: portable::axpy,
+        dots: portable::dots,
+        l2s: portable::l2s,
+        peaks: portable::peaks,
+        scan: portable::scan,
+    };
+
+    /// Every tier this CPU can run, slowest first. Dispatch, tests and benches share this list.
+    pub fn available() -> impl DoubleEndedIterator<Item = Self> {
+        let tiers = [
+            Some(Self::PORTABLE),
+            #[cfg(target_arch = "x86_64")]
+            avx2::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            avx512::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            neon::kernels(),
+        ];
+        tiers.into_iter().flatten()
+    }
+
+    /// The tier that `MAGNETITE_TIER` names, else the fastest. Chosen once a process.
+    ///
+    /// A tier that is unknown or that this CPU lacks is said on standard error, and the fastest
+    /// is used: every tier returns the same results, so nothing but speed depends on it.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Kernels> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let fastest = Self::available().next_back().unwrap_or(Self::PORTABLE);
+            let Ok(name) = std::env::var("MAGNETITE_TIER") else { return fastest };
+            Self::available().find(|kernels| kernels.tier.name() == name).unwrap_or_else(|| {
+                let names: Vec<_> = Self::available().map(|kernels| kernels.tier.name()).collect();
+                let (names, used) = (names.join(", "), fastest.tier.name());
+                eprintln!(
+                    "MAGNETITE_TIER must be one of {names} on this CPU; got {name:?}; using {used}"
+                );
+                fastest
+            })
+        })
+    }
+
+    /// Which instruction set.
+    pub fn tier(self) -> Tier {
+        self.tier
+    }
+
+    /// Σ aᵢ·bᵢ; canonical. Panics if the lengths differ.
+    #[inline]
+    pub fn dot(self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len(), "dot needs two vectors of one length");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.dot)(a, b) }
+    }
+
+    /// Σ (aᵢ−bᵢ)²; canonical. Panics if the lengths differ.
+    #[inline]
+    pub fn l2(self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len(), "l2 needs two vectors of one length");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.l2)(a, b) }
+    }
+
+    /// yᵢ += alpha·xᵢ; canonical. Panics if the lengths differ.
+    #[inline]
+    pub fn axpy(self, alpha: f32, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len(), "axpy needs two vectors of one length");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.axpy)(alpha, x, y) }
+    }
+
+    /// `out[i]` = `dot(query, row i)`, the same bits; one call for a whole block of rows.
+    pub fn dots(self, query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+        assert_eq!((query.len(), out.len()), (rows.dim(), rows.rows()), "dots: one score a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.dots)(query, rows, out) }
+    }
+
+    /// `out[i]` = `l2(query, row i)`, the same bits; one call for a whole block of rows.
+    pub fn l2s(self, query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+        assert_eq!((query.len(), out.len()), (rows.dim(), rows.rows()), "l2s: one distance a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.l2s)(query, rows, out) }
+    }
+
+    /// Appends to `found` each position (and value) where `products[i] − halves[i]` is at least
+    /// `best − slack`, `best` being the largest of these and of the one given; returns `best`.
+    ///
+    /// A proposing kernel: positions are exact for the given numbers, which come from [`products`].
+    pub fn peaks(
+        self,
+        products: &[f32],
+        halves: &[f32],
+        best: f32,
+        slack: f32,
+        found: &mut Peaks,
+    ) -> f32 {
+        assert_eq!(products.len(), halves.len(), "peaks needs one half norm a product");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.peaks)(products, halves, best, slack, found) }
+    }
+
+    /// For every code of every block, the sum of its table entries, one of 16 a part.
+    ///
+    /// `tables` holds 16 bytes a part. A block holds [`BLOCK`] codes: 16 bytes a part, byte j with
+    /// the 4 bits of code j in its low half and of code j + 16 in its high half. `out[32·b + j]` is
+    /// the sum of code j of block b.
+    ///
+    /// Bound: sums are taken modulo 2¹⁶ on every tier, hence exact whenever the largest entries of
+    /// the parts add up to at most 65,535 (any 257 parts, or more of them with smaller entries).
+    /// `quantize::ByteTables` is built only if that holds.
+    pub fn scan(self, tables: &[u8], blocks: &[u8], out: &mut [u16]) {
+        assert!(!tables.is_empty() && tables.len().is_multiple_of(16), "scan: 16 entries a part");
+        assert_eq!(blocks.len() % tables.len(), 0, "scan: whole blocks");
+        assert_eq!(blocks.len() / tables.len() * BLOCK, out.len(), "scan: one sum a code");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; the lengths
+        // that the pointer arithmetic of the tiers relies on were checked just above.
+        unsafe { (self.scan)(tables, blocks, out) }
+    }
+}

@@ -1,0 +1,133 @@
+//! The specification: safe loops in the shape of lanes. The other tiers compile these very bodies
+//! under their own instruction set, so there is no second arithmetic to disagree with.
+//!
+//! Rust neither reorders nor contracts float operations. Every sum runs in [`LANES`] independent
+//! columns, each multiply then add in order of position, and is folded in halves at the end: a
+//! function of the numbers alone, whatever the width of a register.
+
+use super::{BLOCK, LANES, Peaks};
+use crate::MatrixRef;
+
+/// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum_of(a, b, |x, y| x * y)
+}
+
+/// Σ (aᵢ−bᵢ)². All terms are positive, so the error is at most (2n+2)·ε of the sum itself.
+#[inline(always)]
+pub(super) fn l2(a: &[f32], b: &[f32]) -> f32 {
+    sum_of(a, b, |x, y| (x - y) * (x - y))
+}
+
+/// yᵢ += alpha·xᵢ.
+#[inline(always)]
+pub(super) fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += alpha * x;
+    }
+}
+
+/// `out[i]` = dot(query, row i).
+#[inline(always)]
+pub(super) fn dots(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+    for (out, row) in out.iter_mut().zip(rows.iter()) {
+        *out = dot(query, row);
+    }
+}
+
+/// `out[i]` = l2(query, row i).
+#[inline(always)]
+pub(super) fn l2s(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
+    for (out, row) in out.iter_mut().zip(rows.iter()) {
+        *out = l2(query, row);
+    }
+}
+
+#[inline(always)]
+fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        for lane in 0..LANES {
+            sums[lane] += term(x[lane], y[lane]);
+        }
+    }
+    for (sum, (x, y)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum += term(*x, *y);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// Appends to `found` the positions whose `products[i] − halves[i]` is at least `best − slack`,
+/// where `best` is the largest so far; returns the new `best`.
+///
+/// Proposes only: whoever calls decides among the proposals by a canonical kernel.
+#[inline(always)]
+pub(super) fn peaks(
+    products: &[f32],
+    halves: &[f32],
+    best: f32,
+    slack: f32,
+    found: &mut Peaks,
+) -> f32 {
+    let (p_blocks, p_rest) = products.as_chunks::<LANES>();
+    let (h_blocks, h_rest) = halves.as_chunks::<LANES>();
+    let larger = |x: f32, y: f32| if y > x { y } else { x };
+    let mut tops = [best; LANES];
+    for (p, h) in p_blocks.iter().zip(h_blocks) {
+        for lane in 0..LANES {
+            tops[lane] = larger(tops[lane], p[lane] - h[lane]);
+        }
+    }
+    for (top, (p, h)) in tops.iter_mut().zip(p_rest.iter().zip(h_rest)) {
+        *top = larger(*top, p - h);
+    }
+    let best = tops.into_iter().fold(best, larger);
+    let wanted = best - slack;
+    for (i, (p, h)) in p_blocks.iter().zip(h_blocks).enumerate() {
+        let mut any = false;
+        for lane in 0..LANES {
+            any |= p[lane] - h[lane] >= wanted;
+        }
+        if any {
+            let first = i * LANES;
+            push_peaks(p, h, wanted, first, found);
+        }
+    }
+    push_peaks(p_rest, h_rest, wanted, p_blocks.len() * LANES, found);
+    best
+}
+
+#[inline(always)]
+fn push_peaks(p: &[f32], h: &[f32], wanted: f32, first: usize, found: &mut Peaks) {
+    for (i, (p, h)) in p.iter().zip(h).enumerate() {
+        if p - h >= wanted {
+            found.push(((first + i) as u32, p - h));
+        }
+    }
+}
+
+/// Sums of table entries for every code of every block, modulo 2¹⁶; see [`super::Kernels::scan`].
+#[inline(always)]
+pub(super) fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
+    let (tables, _) = tables.as_chunks::<16>();
+    let (outs, _) = out.as_chunks_mut::<BLOCK>();
+    for (out, block) in outs.iter_mut().zip(blocks.chunks_exact(16 * tables.len())) {
+        out.fill(0);
+        for (codes, table) in block.as_chunks::<16>().0.iter().zip(tables) {
+            for (i, byte) in codes.iter().enumerate() {
+                out[i] = out[i].wrapping_add(u16::from(table[usize::from(byte & 15)]));
+                out[i + 16] = out[i + 16].wrapping_add(u16::from(table[usize::from(byte >> 4)]));
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Every tier against the portable one, bit for bit, and against the oracle within derived bounds.
+
+use magnetite_core::kernels::{self, BLOCK, Kernels, LANES, Tier};
+use magnetite_core::{MatrixRef, oracle, rng::Rng};
+use proptest::prelude::*;
+
+/// Unit roundoff of f32.
+const U: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// No numbers, one; around one and two blocks of lanes; a usual dim; a long odd one.
+const SIZES: [usize; 10] =
+    [0, 1, LANES - 1, LANES, LANES + 1, 2 * LANES - 1, 2 * LANES, 384, 385, 1023];
+
+fn portable() -> Kernels {
+    Kernels::available().next().unwrap()
+}
+
+/// Numbers of very different sizes and both signs, no two alike: a changed order changes the bits.
+fn numbers(rng: &mut Rng, n: usize) -> Vec<f32> {
+    let scale = |rng: &mut Rng| 2f32.powi(rng.below(24) as i32 - 12);
+    (0..n).map(|_| (rng.unit() as f32 - 0.5) * scale(rng)).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn the_portable_tier_is_always_there_and_comes_first() {
+    let tiers: Vec<_> = Kernels::available().map(Kernels::tier).collect();
+    assert_eq!(tiers[0], Tier::Portable);
+    for tier in Tier::ALL.into_iter().filter(|tier| !tiers.contains(tier)) {
+        eprintln!("SKIPPED: this CPU lacks the tier {}", tier.name());
+    }
+}
+
+#[test]
+fn every_tier_returns_the_same_bits_at_every_size_and_alignment() {
+    let mut rng = Rng::new(1, 0);
+    for n in SIZES {
+        for (shift_a, shift_b) in [(0, 0), (1, 0), (0, 3), (5, 7), (13, 2)] {
+            let (a, b) = (numbers(&mut rng, n + shift_a), numbers(&mut rng, n + shift_b));
+            let (a, b) = (&a[shift_a..], &b[shift_b..]);
+            let mut wanted_y = b.to_vec();
+            portable().axpy(0.3, a, &mut wanted_y);
+            for kernels in Kernels::available() {
+                let tier = kernels.tier();
+                assert_eq!(
+                    kernels.dot(a, b).to_bits(),
+                    portable().dot(a, b).to_bits(),
+                    "{tier:?} {n}"
+                );
+                assert_eq!(
+                    kernels.l2(a, b).to_bits(),
+                    portable().l2(a, b).to_bits(),
+                    "{tier:?} {n}"
+                );
+                let mut y = b.to_vec();
+                kernels.axpy(0.3, a, &mut y);
+                assert_eq!(bits(&y), bits(&wanted_y), "{tier:?} {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_additions_is_the_one_written_down() {
+    // LANES columns, folded in halves, by index arithmetic of its own.
+    let mut rng = Rng::new(2, 0);
+    for n in SIZES {
+        let (a, b) = (numbers(&mut rng, n), numbers(&mut rng, n));
+        let mut columns = [0.0f32; LANES];
+        for i in 0..n {
+            columns[i % LANES] += a[i] * b[i];
+        }
+        fn fold(x: &[f32]) -> f32 {
+            match x {
+                [one] => *one,
+                _ => {
+                    let (low, high) = x.split_at(x.len() / 2);
+                    fold(&low.iter().zip(high).map(|(a, b)| a + b).collect::<Vec<_>>())
+                }
+            }
+        }
+        for kernels in Kernels::available() {
+            assert_eq!(kernels.dot(&a, &b).to_bits(), fold(&columns).to_bits(), "{n}");
+        }
+    }
+}
+
+#[test]
+fn extremes_pass_through_every_tier_alike() {
+    let odd = [f32::MAX, f32::MIN_POSITIVE, -0.0, f32::INFINITY, 1e-45, -f32::MAX, 1.0];
+    for at in 0..LANES + 3 {
+        for x in odd {
+            let mut a = vec![1.0; LANES + 3];
+            a[at] = x;
+            for kernels in Kernels::available() {
+                assert_eq!(kernels.dot(&a, &a).to_bits(), portable().dot(&a, &a).to_bits());
+                let b = vec![2.0; LANES + 3];
+                assert_eq!(kernels.l2(&a, &b).to_bits(), portable().l2(&a, &b).to_bits());
+                a[at] = f32::NAN;
+                assert!(kernels.dot(&a, &b).is_nan() && kernels.l2(&a, &b).is_nan());
+                a[at] = x;
+            }
+        }
+    }
+}
+
+fn pairs() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
+    (any::<u64>(), 0..3 * LANES).prop_map(|(seed, n)| {
+        let mut rng = Rng::new(seed, 0);
+        (numbers(&mut rng, n), numbers(&mut rng, n))
+    })
+}
+
+/// A query and some rows of its length.
+fn blocks() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
+    (any::<u64>(), 1..2 * LANES, 0usize..20).prop_map(|(seed, dim, rows)| {
+        let mut rng = Rng::new(seed, 0);
+        (numbers(&mut rng, dim), numbers(&mut rng, dim * rows))
+    })
+}
+
+proptest! {
+    #[test]
+    fn dot_is_within_its_bound_of_the_oracle((a, b) in pairs()) {
+        let bound = (2 * a.len()).saturating_sub(1) as f64 * U * oracle::dot_of_sizes(&a, &b);
+        for kernels in Kernels::available() {
+            prop_assert!((f64::from(kernels.dot(&a, &b)) - oracle::dot(&a, &b)).abs() <= bound);
+        }
+    }
+
+    #[test]
+    fn l2_is_within_its_bound_of_the_oracle((a, b) in pairs()) {
+        let wanted = oracle::l2(&a, &b);
+        let bound = (2 * a.len() + 2) as f64 * U * wanted;
+        for kernels in Kernels::available() {
+            prop_assert!((f64::from(kernels.l2(&a, &b)) - wanted).abs() <= bound);
+        }
+    }
+
+    #[test]
+    fn axpy_is_within_two_roundings_of_the_oracle((x, y) in pairs(), alpha in -2.0f32..2.0) {
+        let wanted = oracle::axpy(alpha, &x, &y);
+        let mut got = y.clone();
+        Kernels::best().axpy(alpha, &x, &mut got);
+        for i in 0..x.len() {
+            let product = (f64::from(alpha) * f64::from(x[i])).abs();
+            prop_assert!((f64::from(got[i]) - wanted[i]).abs() <= U * (product + wanted[i].abs()) * 1.01);
+        }
+    }
+
+    #[test]
+    fn a_block_of_rows_gets_the_bits_of_one_row_at_a_time((query, data) in blocks()) {
+        let rows = MatrixRef::new(&data, query.len()).unwrap();
+        for kernels in Kernels::available() {
+            let mut out = vec![f32::NAN; rows.rows()];
+            kernels.dots(&query, rows, &mut out);
+            let wanted: Vec<_> = rows.iter().map(|row| portable().dot(&query, row)).collect();
+            prop_assert_eq!(bits(&out), bits(&wanted));
+            kernels.l2s(&query, rows, &mut out);
+            let wanted: Vec<_> = rows.iter().map(|row| portable().l2(&query, row)).collect();
+            prop_assert_eq!(bits(&out), bits(&wanted));
+        }
+    }
+
+    #[test]
+    fn matrix_products_are_within_their_bound_of_the_oracle((query, data) in blocks(), m in 1usize..9) {
+        let dim = query.len();
+        let rows = MatrixRef::new(&data, dim).unwrap();
+        let queries: Vec<f32> = (0..m).flat_map(|i| query.iter().map(move |x| x * i as f32)).collect();
+        let queries = MatrixRef::new(&queries, dim).unwrap();
+        let mut out = vec![f32::NAN; m * rows.rows()];
+        kernels::products(queries, rows, &mut out);
+        let gamma = dim as f64 * U / (1.0 - dim as f64 * U);
+        for (i, q) in queries.iter().enumerate() {
+            for (j, row) in rows.iter().enumerate() {
+                let got = f64::from(out[i * rows.rows() + j]);
+                let bound = gamma * oracle::dot_of_sizes(q, row) + f64::from(f32::MIN_POSITIVE);
+                prop_assert!((got - oracle::dot(q, row)).abs() <= bound);
+            }
+        }
+    }
+
+    #[test]
+    fn peaks_are_all_values_within_the_slack_of_the_best(
+        values in prop::collection::vec(-8i8..8, 0..3 * LANES), slack in 0u8..6, before in -9i8..9,
+    ) {
+        let products: Vec<f32> = values.iter().map(|v| f32::from(*v) + 0.5).collect();
+        let halves = vec![0.5; values.len()];
+        let best = values.iter().copied().max().unwrap_or(i8::MIN).max(before);
+        let wanted: Vec<_> = (0u32..).zip(&values).filter(|(_, v)| **v >= best - slack as i8)
+            .map(|(i, v)| (i, f32::from(*v))).collect();
+        for kernels in Kernels::available() {
+            let mut found = Vec::new();
+            let top = kernels.peaks(&products, &halves, f32::from(before), f32::from(slack), &mut found);
+            prop_assert_eq!(top, f32::from(best));
+            prop_assert_eq!(&found, &wanted);
+        }
+    }
+
+    #[test]
+    fn scans_equal_the_oracle_on_every_tier(seed: u64, parts in 1usize..70, blocks in 0usize..4) {
+        let mut rng = Rng::new(seed, 0);
+        let tables: Vec<u8> = (0..16 * parts).map(|_| rng.below(256) as u8).collect();
+        let codes: Vec<u8> = (0..blocks * BLOCK * parts).map(|_| rng.below(16) as u8).collect();
+        let wanted: Vec<_> = oracle::scan(&tables, &codes, parts).iter().map(|s| *s as u16).collect();
+        let packed = interleave(&codes, parts);
+        for kernels in Kernels::available() {
+            let mut out = vec![7; blocks * BLOCK];
+            kernels.scan(&tables, &packed, &mut out);
+            prop_assert_eq!(&out, &wanted);
+        }
+    }
+}
+
+/// Rows of codes as the scan reads them, from the words of its documentation.
+fn interleave(codes: &[u8], parts: usize) -> Vec<u8> {
+    let code = |row: usize, part: usize| codes[row * parts + part];
+    let blocks = codes.len() / parts / BLOCK;
+    let places =
+        (0..blocks).flat_map(|b| (0..parts).flat_map(move |p| (0..16).map(move |j| (b, p, j))));
+    places.map(|(b, p, j)| code(b * BLOCK + j, p) | code(b * BLOCK + j + 16, p) << 4).collect()
+}
+
+#[test]
+fn the_largest_sums_do_not_saturate_on_any_tier() {
+    // 257 parts of 255 are exactly 65,535; 258 wrap to 254 everywhere rather than stick.
+    for (parts, wanted) in [(1, 255), (2, 510), (256, 65_280), (257, 65_535), (258, 254u16)] {
+        let tables = vec![255; 16 * parts];
+        let blocks = vec![0xA5; 2 * 16 * parts];
+        for kernels in Kernels::available() {
+            let mut out = [0; 2 * BLOCK];
+            kernels.scan(&tables, &blocks, &mut out);
+            assert_eq!(out, [wanted; 2 * BLOCK], "{:?}", kernels.tier());
+        }
+    }
+}
+
+#[test]
+fn neighbouring_codes_do_not_spill_into_each_other() {
+    // One code of the block reads 255 everywhere, the others 0: sums of pairs of bytes must part.
+    let parts = 257;
+    let mut tables = vec![0; 16 * parts];
+    tables.chunks_mut(16).for_each(|part| part[9] = 255);
+    for lit in 0..BLOCK {
+        let codes: Vec<u8> =
+            (0..BLOCK * parts).map(|i| if i / parts == lit { 9 } else { 4 }).collect();
+        for kernels in Kernels::available() {
+            let mut out = [0; BLOCK];
+            kernels.scan(&tables, &interleave(&codes, parts), &mut out);
+            let wanted: [u16; BLOCK] = std::array::from_fn(|i| if i == lit { 65_535 } else { 0 });
+            assert_eq!(out, wanted, "{:?}", kernels.tier());
+        }
+    }
+}
