@@ -1,9 +1,87 @@
 """The compiled engine. Strict: it converts nothing; the Python packages above it are polite."""
 
-__all__ = ["FormatError", "resolve_threads"]
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FormatError", "Tokenizer", "Tokens", "pack", "resolve_threads"]
 
 class FormatError(ValueError):
     """A file is not what it should be: truncated, changed, of another kind or version."""
 
 def resolve_threads(threads: int | None = None) -> int:
     """Return the number of threads a call will use: `threads`, else `MAGNETITE_NUM_THREADS`, else the CPUs at hand."""
+
+@final
+class Tokenizer:
+    """A tokenizer as its `tokenizer.json` defines it."""
+
+    @staticmethod
+    def load(path: Path) -> Tokenizer:
+        """Read a `tokenizer.json`."""
+
+    @staticmethod
+    def from_json(json: str) -> Tokenizer:
+        """Take the text of a `tokenizer.json`."""
+
+    def to_json(self) -> str:
+        """Return the text of the `tokenizer.json` that this tokenizer was made from."""
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return the id of a token, or None."""
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """Return the token of an id, or None."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        """Return the text of some ids."""
+
+    def encode_batch(
+        self,
+        texts: list[str],
+        max_tokens: int | None,
+        special_tokens: bool,
+        offsets: bool,
+        threads: int | None,
+    ) -> Tokens:
+        """Return the ids of every text, in order."""
+
+@final
+class Tokens:
+    """The ids of some texts, one row a text; its arrays cannot be written to."""
+
+    @property
+    def ids(self) -> NDArray[np.int32]:
+        """Every row's ids, row after row."""
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each row begins, and where the last ends."""
+
+    @property
+    def truncated(self) -> NDArray[np.int64]:
+        """The rows that were cut."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64] | None:
+        """First character and the one after the last of each id, if asked for."""
+
+    def __len__(self) -> int: ...
+    def padded(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return all rows as one rectangle of ids and one of ones and zeros."""
+
+    def fill(
+        self, rows: NDArray[np.int64], width: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return some rows as rectangles of a given width."""
+
+def pack(
+    lengths: NDArray[np.int64], batch_tokens: int, max_tokens: int
+) -> list[tuple[NDArray[np.int64], int]]:
+    """Batches of rows of like length."""

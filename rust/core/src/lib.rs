@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod parallel;
 pub mod quantize;
 pub mod rng;
+pub mod text;
 pub mod topk;
 
 pub use cancel::Cancel;

@@ -3,6 +3,7 @@
 
 mod boundary;
 mod errors;
+mod text;
 
 use pyo3::prelude::*;
 
@@ -13,4 +14,6 @@ mod _core {
     use crate::boundary::resolve_threads;
     #[pymodule_export]
     use crate::errors::FormatError;
+    #[pymodule_export]
+    use crate::text::{Tokenizer, Tokens, pack};
 }

@@ -1,0 +1,138 @@
+"""The polite side of the tokenizer: what may be given for texts, and every default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from magnetite import _core
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+class Tokenizer:
+    """A tokenizer as its `tokenizer.json` defines it.
+
+    Immutable: any thread may use it, a forked child too, and it pickles by its JSON.
+
+    Example:
+        >>> tokenizer = Tokenizer.load("artifact/tokenizer.json")
+        >>> tokens = tokenizer.encode_batch(["one text", "another"], max_tokens=256)
+        >>> ids, mask = tokens.padded()
+    """
+
+    __slots__ = ("core",)
+
+    core: Final[_core.Tokenizer]
+
+    def __init__(self, core: _core.Tokenizer) -> None:
+        self.core = core
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """Read a `tokenizer.json`.
+
+        Raises:
+            FormatError: It is no tokenizer, or one whose limits leave no room for text.
+            OSError: It cannot be read.
+        """
+        return cls(_core.Tokenizer.load(Path(path)))
+
+    @classmethod
+    def from_json(cls, json: str) -> Tokenizer:
+        """Take the text of a `tokenizer.json`."""
+        return cls(_core.Tokenizer.from_json(json))
+
+    def to_json(self) -> str:
+        """Return the text that this tokenizer was made from, unchanged."""
+        return self.core.to_json()
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        max_tokens: int | None = None,
+        special_tokens: bool = True,
+        offsets: bool = False,
+        threads: int | None = None,
+    ) -> _core.Tokens:
+        """Return the ids of every text, one ragged row a text, in order.
+
+        The ids are those of Hugging Face's `encode_batch` for the same file. By design, padding is
+        never among the ragged ids (`Tokens.padded` adds what the file says), and a lone surrogate,
+        which Hugging Face refuses, counts as U+FFFD.
+
+        Args:
+            texts: Any iterable of str; a NumPy array of strings too.
+            max_tokens: The most ids a row may have, special tokens among them; the rest is cut from
+                the side that the file names, else from the right, and the row reported in
+                `Tokens.truncated`. It replaces the file's own limit and the file's fixed width.
+                None: the file's own truncation and padding hold.
+            special_tokens: Put the file's special tokens around each text.
+            offsets: Fill `Tokens.offsets` with each id's characters, as Hugging Face counts them.
+            threads: How many may work; None for as many as the machine has to give.
+
+        Raises:
+            TypeError: An item is no str, named by its position, or `texts` is itself one str.
+            ValueError: `max_tokens` leaves no room for text, or the model has no token for a text.
+        """
+        return self.core.encode_batch(
+            text_list(texts), max_tokens, special_tokens, offsets, threads
+        )
+
+    def decode(self, ids: ArrayLike, *, skip_special_tokens: bool = True) -> str:
+        """Return the text of some ids, as the file's decoder joins it."""
+        return self.core.decode(np.asarray(ids).tolist(), skip_special_tokens)
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return the id of a token, None if there is none."""
+        return self.core.token_to_id(token)
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """Return the token of an id, None if there is none."""
+        return self.core.id_to_token(token_id)
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id: the rows that a table of token vectors needs."""
+        return self.core.vocab_size
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size})"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Tokenizer.from_json, (self.to_json(),)
+
+
+def pack(
+    lengths: ArrayLike, batch_tokens: int, max_tokens: int
+) -> list[tuple[NDArray[np.int64], int]]:
+    """Return batches of rows of like length: (row numbers, width to pad them to), longest first.
+
+    Every row is in one batch. Widths lie on a grid about 5 % apart, at most 80 of them up to
+    `max_tokens`, and rows × width is at most `batch_tokens` unless one row alone has more. Writing
+    each batch's results to its row numbers restores the order:
+
+        for rows, width in pack(np.diff(tokens.starts), 16384, 256):
+            out[rows] = encode(*tokens.fill(rows, width))
+
+    Raises:
+        ValueError: A length is negative or above `max_tokens`, or a budget is below 1.
+    """
+    return _core.pack(np.ascontiguousarray(lengths, dtype=np.int64), batch_tokens, max_tokens)
+
+
+def text_list(texts: Iterable[str]) -> list[str]:
+    """Return `texts` as a list; refuse one str, which would count as its characters."""
+    if isinstance(texts, str | bytes):
+        kind = type(texts).__name__
+        raise TypeError(f"texts must be an iterable of str; got one {kind}; wrap it in a list")
+    if isinstance(texts, list):
+        return texts
+    return texts.tolist() if isinstance(texts, np.ndarray) else list(texts)

@@ -1,0 +1,282 @@
+//! The only file that names the `tokenizers` crate.
+//!
+//! Its stages are called one by one, without its rayon and without building its `Encoding`, which
+//! holds seven vectors a text of which we want one. Where characters are asked for, the `Encoding`
+//! is built, so that post-processors move the offsets as they do in Hugging Face's own call.
+
+use std::path::Path;
+
+use tokenizers::{
+    Encoding, Model, OffsetReferential, OffsetType, PaddingDirection, PaddingStrategy,
+    PostProcessor, PreTokenizedString, PreTokenizer, Token, TruncationDirection, TruncationParams,
+};
+
+use crate::text::{Padding, Tokens, Width};
+use crate::{Cancel, Error, Result, Threads};
+
+/// Texts a block: about a millisecond of sentences, and fine enough for two threads to share
+/// thirty-two paragraphs.
+pub(crate) const BLOCK: usize = 16;
+
+/// Stands for the ids of the text while the post-processor is asked what it puts around them.
+const TEXT: u32 = u32::MAX;
+
+/// A tokenizer as its `tokenizer.json` defines it; immutable, so any thread may use it.
+#[derive(Debug)]
+pub struct Tokenizer {
+    json: String,
+    stages: tokenizers::Tokenizer,
+    frame: Vec<u32>,
+    limit: Option<TruncationParams>,
+    padding: Padding,
+}
+
+/// What the caller wants of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// At most this many ids a row, special tokens among them; `None`: as the file says.
+    pub max_tokens: Option<usize>,
+    /// Put the file's special tokens around each text.
+    pub special_tokens: bool,
+    /// Give the characters of each id.
+    pub offsets: bool,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { max_tokens: None, special_tokens: true, offsets: false }
+    }
+}
+
+/// [`Asked`], held against this tokenizer: how many ids of the text itself may stay, and which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    most: usize,
+    keep: TruncationDirection,
+    special_tokens: bool,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let json = String::from_utf8(bytes)
+            .map_err(|e| Error::format(path, format!("not UTF-8, so no tokenizer.json: {e}")))?;
+        Self::from_json(json, path)
+    }
+
+    /// Takes the text of a `tokenizer.json`; `origin` is what an error names.
+    pub fn from_json(json: String, origin: &Path) -> Result<Self> {
+        let refuse = |problem: String| {
+            Error::format(origin, format!("not a tokenizer.json that can be used: {problem}"))
+        };
+        let mut stages: tokenizers::Tokenizer =
+            json.parse().map_err(|e: tokenizers::Error| refuse(e.to_string()))?;
+        let frame = frame(&stages).map_err(|e| refuse(e.to_string()))?;
+        let padding = padding(&stages);
+        let limit = stages.get_truncation().cloned();
+        if let Some(limit) = &limit {
+            let special = frame.len() - 1;
+            if limit.max_length <= special || limit.stride >= limit.max_length - special {
+                let TruncationParams { max_length, stride, .. } = limit;
+                return Err(refuse(format!(
+                    "truncation to {max_length} tokens with stride {stride} and {special} special \
+                     tokens leaves no room for text"
+                )));
+            }
+        }
+        stages.with_padding(None);
+        stages.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
+        Ok(Self { json, stages, frame, limit, padding })
+    }
+
+    /// The text that this tokenizer was made from.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// How rows are padded: as the file says where the call left the length to the file; where it
+    /// gave one, the file's id and side, and no wider than the longest row.
+    pub fn padding(&self, asked: Asked) -> Padding {
+        match asked.max_tokens {
+            None => self.padding,
+            Some(_) => Padding { width: Width::Longest, multiple: 1, ..self.padding },
+        }
+    }
+
+    /// One more than the largest id: the rows that a table of this tokenizer's vectors needs.
+    pub fn vocab_size(&self) -> usize {
+        let vocab = self.stages.get_vocab(true);
+        vocab.into_values().max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// The id of a token, added tokens first.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.stages.token_to_id(token)
+    }
+
+    /// The token of an id, added tokens first.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.stages.id_to_token(id)
+    }
+
+    /// The text of some ids, as the file's decoder joins it.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        self.stages.decode(ids, skip_special_tokens).map_err(refused)
+    }
+
+    /// The ids of every text, in order, the same for any number of threads.
+    ///
+    /// Without `max_tokens` they are Hugging Face's `encode_batch` of the same file less its
+    /// padding. Any truncation strategy cuts a single text; an overflow is reported, not returned.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        asked: Asked,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Tokens> {
+        let cut = self.cut(asked)?;
+        let blocks = threads.blocks(texts.len(), BLOCK, cancel, |range| {
+            let mut block = Tokens { offsets: asked.offsets.then(Vec::new), ..Tokens::default() };
+            for i in range {
+                cancel.check()?;
+                let text = texts[i].as_ref();
+                let truncated = match &mut block.offsets {
+                    None => self.encode(text, cut, &mut block.ids)?,
+                    Some(offsets) => self.encode_offsets(text, cut, &mut block.ids, offsets)?,
+                };
+                if truncated {
+                    block.truncated.push(i as i64);
+                }
+                block.starts.push(block.ids.len() as i64);
+            }
+            Ok(block)
+        })?;
+        Ok(join(blocks, asked.offsets))
+    }
+
+    /// Holds what is asked against the file: its own limit, and the special tokens' share.
+    pub(crate) fn cut(&self, asked: Asked) -> Result<Cut> {
+        let special = if asked.special_tokens { self.frame.len() - 1 } else { 0 };
+        let keep = self.limit.as_ref().map_or(TruncationDirection::Right, |l| l.direction);
+        let file = self.limit.as_ref().map(|l| l.max_length);
+        let most = match asked.max_tokens.or(file) {
+            None => usize::MAX,
+            Some(max) if max > special => max - special,
+            Some(max) => {
+                let want = format!("more than the {special} special tokens of every text");
+                return Err(Error::range("max_tokens", want, max));
+            }
+        };
+        Ok(Cut { most, keep, special_tokens: asked.special_tokens })
+    }
+
+    /// Appends the ids of `text`; true if it was cut.
+    pub(crate) fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>) -> Result<bool> {
+        let pieces = self.tokenize(text, cut)?;
+        let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::None);
+        let tokens = || splits.iter().flat_map(|(_, _, tokens)| tokens.iter().flatten());
+        let count = splits.iter().map(|(_, _, tokens)| tokens.as_ref().map_or(0, Vec::len)).sum();
+        let skip = match cut.keep {
+            TruncationDirection::Left => usize::saturating_sub(count, cut.most),
+            TruncationDirection::Right => 0,
+        };
+        let frame: &[u32] = if cut.special_tokens { &self.frame } else { &[TEXT] };
+        for &id in frame {
+            match id {
+                TEXT => {
+                    for token in tokens().skip(skip).take(cut.most) {
+                        ids.push(signed(token.id)?);
+                    }
+                }
+                id => ids.push(signed(id)?),
+            }
+        }
+        Ok(count > cut.most)
+    }
+
+    /// The same, with the characters of each id.
+    fn encode_offsets(
+        &self,
+        text: &str,
+        cut: Cut,
+        ids: &mut Vec<i32>,
+        offsets: &mut Vec<i64>,
+    ) -> Result<bool> {
+        let pieces = self.tokenize(text, cut)?;
+        let mut encoding = pieces.into_encoding(None, 0, OffsetType::Char).map_err(refused)?;
+        let truncated = encoding.len() > cut.most;
+        encoding.truncate(cut.most, 0, cut.keep);
+        encoding.take_overflowing();
+        if let Some(processor) = self.stages.get_post_processor() {
+            encoding = processor.process(encoding, None, cut.special_tokens).map_err(refused)?;
+        }
+        for &id in encoding.get_ids() {
+            ids.push(signed(id)?);
+        }
+        offsets.extend(encoding.get_offsets().iter().flat_map(|&(a, b)| [a as i64, b as i64]));
+        Ok(truncated)
+    }
+
+    /// Added tokens, normalizer, pre-tokenizer, model. Stops at one token more than may stay, which
+    /// tells whether there were more: a megabyte cut to 256 tokens costs little beyond its split.
+    fn tokenize(&self, text: &str, cut: Cut) -> Result<PreTokenizedString> {
+        let stages = &self.stages;
+        let mut pieces =
+            stages.get_added_vocabulary().extract_and_normalize(stages.get_normalizer(), text);
+        if let Some(splitter) = stages.get_pre_tokenizer() {
+            splitter.pre_tokenize(&mut pieces).map_err(refused)?;
+        }
+        let stop = (cut.most < usize::MAX).then(|| (cut.most + 1, cut.keep));
+        stages.get_model().tokenize_in_pretokenized(&mut pieces, stop).map_err(refused)?;
+        Ok(pieces)
+    }
+}
+
+/// What the post-processor puts around a single text, [`TEXT`] standing for the text's ids.
+fn frame(stages: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let Some(processor) = stages.get_post_processor() else {
+        return Ok(vec![TEXT]);
+    };
+    let text = Encoding::from_tokens(vec![Token::new(TEXT, "x".into(), (0, 1))], 0);
+    let framed = processor.process(text, None, true)?.get_ids().to_vec();
+    if framed.contains(&TEXT) { Ok(framed) } else { Err("its template drops the text".into()) }
+}
+
+fn padding(stages: &tokenizers::Tokenizer) -> Padding {
+    stages.get_padding().map_or_else(Padding::default, |asked| Padding {
+        id: asked.pad_id.into(),
+        left: matches!(asked.direction, PaddingDirection::Left),
+        width: match asked.strategy {
+            PaddingStrategy::BatchLongest => Width::Longest,
+            PaddingStrategy::Fixed(width) => Width::AtLeast(width),
+        },
+        multiple: asked.pad_to_multiple_of.unwrap_or(1).max(1),
+    })
+}
+
+fn join(blocks: Vec<Tokens>, offsets: bool) -> Tokens {
+    let mut all = Tokens { offsets: offsets.then(Vec::new), ..Tokens::default() };
+    all.ids.reserve_exact(blocks.iter().map(|b| b.ids.len()).sum());
+    all.starts.reserve_exact(1 + blocks.iter().map(|b| b.starts.len()).sum::<usize>());
+    all.starts.push(0);
+    for block in blocks {
+        let first = all.ids.len() as i64;
+        all.ids.extend(block.ids);
+        all.starts.extend(block.starts.iter().map(|end| first + end));
+        all.truncated.extend(block.truncated);
+        if let (Some(all), Some(block)) = (&mut all.offsets, block.offsets) {
+            all.extend(block);
+        }
+    }
+    all
+}
+
+fn signed(id: u32) -> Result<i32> {
+    i32::try_from(id).map_err(|_| Error::Tokenizer(format!("id {id} does not fit 31 bits")))
+}
+
+fn refused(error: tokenizers::Error) -> Error {
+    Error::Tokenizer(error.to_string())
+}

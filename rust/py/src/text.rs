@@ -1,0 +1,252 @@
+//! `Tokenizer`, `Tokens`, `pack`: lists of str in, arrays out.
+
+use std::path::{Path, PathBuf};
+
+use magnetite_core::text::{self, Asked, Padding, Ragged, batch};
+use magnetite_core::{Cancel, Result, Threads};
+use numpy::ndarray::Dimension;
+use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyBytes, PyList, PyString};
+
+use crate::boundary::{enter, enter_briefly};
+use crate::errors::to_python;
+
+/// Bytes of text that a call may have without a thread of its own: some milliseconds of work.
+const BRIEF: usize = 1 << 14;
+
+/// Array of ids and array of mask.
+type Padded<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
+
+/// A tokenizer as its `tokenizer.json` defines it.
+#[pyclass(frozen, module = "magnetite._core")]
+pub(crate) struct Tokenizer(pub(crate) text::Tokenizer);
+
+#[pymethods]
+impl Tokenizer {
+    /// Read a `tokenizer.json`.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        enter_briefly(py, |_| text::Tokenizer::load(&path)).map(Self)
+    }
+
+    /// Take the text of a `tokenizer.json`.
+    #[staticmethod]
+    fn from_json(py: Python<'_>, json: String) -> PyResult<Self> {
+        let origin = Path::new("tokenizer.json in memory");
+        enter_briefly(py, |_| text::Tokenizer::from_json(json, origin)).map(Self)
+    }
+
+    /// Return the text of the `tokenizer.json` that this tokenizer was made from.
+    fn to_json(&self) -> &str {
+        self.0.json()
+    }
+
+    /// One more than the largest id.
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    /// Return the id of a token, or None.
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
+    }
+
+    /// Return the token of an id, or None.
+    fn id_to_token(&self, token_id: u32) -> Option<String> {
+        self.0.id_to_token(token_id)
+    }
+
+    /// Return the text of some ids.
+    #[pyo3(signature = (ids, skip_special_tokens))]
+    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
+        enter_briefly(py, |_| self.0.decode(&ids, skip_special_tokens))
+    }
+
+    /// Return the ids of every text, in order.
+    #[pyo3(signature = (texts, max_tokens, special_tokens, offsets, threads))]
+    fn encode_batch(
+        &self,
+        py: Python<'_>,
+        texts: &Bound<'_, PyList>,
+        max_tokens: Option<usize>,
+        special_tokens: bool,
+        offsets: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Tokens> {
+        let texts = Texts::borrow(texts)?;
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let asked = Asked { max_tokens, special_tokens, offsets };
+        let tokens =
+            texts.enter(py, |texts, cancel| self.0.encode_batch(texts, asked, threads, cancel))?;
+        Tokens::new(py, tokens, self.0.padding(asked))
+    }
+}
+
+/// The ids of some texts, one row a text; its arrays cannot be written to.
+#[pyclass(frozen, module = "magnetite._core")]
+pub(crate) struct Tokens {
+    /// Every row's ids, row after row.
+    #[pyo3(get)]
+    ids: Py<PyArray1<i32>>,
+    /// Where each row begins, and where the last ends.
+    #[pyo3(get)]
+    starts: Py<PyArray1<i64>>,
+    /// The rows that were cut.
+    #[pyo3(get)]
+    truncated: Py<PyArray1<i64>>,
+    /// First character and the one after the last of each id, if asked for.
+    #[pyo3(get)]
+    offsets: Option<Py<PyArray2<i64>>>,
+    padding: Padding,
+}
+
+#[pymethods]
+impl Tokens {
+    /// How many rows.
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.read(py, |ragged| Ok(ragged.rows()))
+    }
+
+    /// Return all rows as one rectangle of ids and one of ones and zeros.
+    fn padded<'py>(&self, py: Python<'py>) -> PyResult<Padded<'py>> {
+        let (rows, width, cells) = self.read(py, |ragged| {
+            let (rows, width) = (ragged.rows(), self.padding.wide(ragged.longest()));
+            Ok((rows, width, self.padding.fill(ragged, 0..rows, width)?))
+        })?;
+        shaped(py, rows, width, cells)
+    }
+
+    /// Return some rows as rectangles of a given width.
+    fn fill<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        width: usize,
+    ) -> PyResult<Padded<'py>> {
+        let rows = rows.as_slice()?;
+        // A negative row becomes one that is surely not there.
+        let picks = rows.iter().map(|&row| usize::try_from(row).unwrap_or(usize::MAX));
+        let cells = self.read(py, |ragged| self.padding.fill(ragged, picks, width))?;
+        shaped(py, rows.len(), width, cells)
+    }
+}
+
+impl Tokens {
+    fn new(py: Python<'_>, tokens: text::Tokens, padding: Padding) -> PyResult<Self> {
+        let pairs = |flat: Vec<i64>| {
+            let rows = flat.len() / 2;
+            flat.into_pyarray(py).reshape([rows, 2])
+        };
+        let offsets = tokens.offsets.map(pairs).transpose()?;
+        Ok(Self {
+            ids: sealed(tokens.ids.into_pyarray(py)),
+            starts: sealed(tokens.starts.into_pyarray(py)),
+            truncated: sealed(tokens.truncated.into_pyarray(py)),
+            offsets: offsets.map(sealed),
+            padding,
+        })
+    }
+
+    /// Runs `work` on the rows. They are checked again, since Python can make an array writable.
+    pub(crate) fn read<T>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Ragged<'_>) -> Result<T>,
+    ) -> PyResult<T> {
+        let (ids, starts) = (self.ids.bind(py).readonly(), self.starts.bind(py).readonly());
+        let ragged = Ragged::new(ids.as_slice()?, starts.as_slice()?);
+        ragged.and_then(work).map_err(to_python)
+    }
+}
+
+/// Batches of rows of like length.
+#[pyfunction]
+pub(crate) fn pack<'py>(
+    py: Python<'py>,
+    lengths: PyReadonlyArray1<'py, i64>,
+    batch_tokens: usize,
+    max_tokens: usize,
+) -> PyResult<Vec<(Bound<'py, PyArray1<i64>>, usize)>> {
+    let lengths = lengths.as_slice()?;
+    let batches = enter_briefly(py, |_| batch::pack(lengths, batch_tokens, max_tokens))?;
+    Ok(batches.into_iter().map(|b| (b.rows.into_pyarray(py), b.width)).collect())
+}
+
+/// Borrowed texts. A lone surrogate, which is no character, stands as U+FFFD.
+pub(crate) struct Texts(Vec<Text>);
+
+/// One text: borrowed where Python's str is valid Unicode, as almost all are.
+enum Text {
+    Borrowed(PyBackedStr),
+    Repaired(String),
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Repaired(text) => text,
+        }
+    }
+}
+
+impl Texts {
+    /// Borrows a list of str; names the first item that is none.
+    pub(crate) fn borrow(list: &Bound<'_, PyList>) -> PyResult<Self> {
+        let text = |(i, item): (usize, Bound<'_, PyAny>)| match item.cast_into::<PyString>() {
+            Ok(item) => Text::borrow(item),
+            Err(error) => Err(PyTypeError::new_err(format!(
+                "texts must be a list of str; item {i} is {}; turn it into text or leave it out",
+                error.into_inner().get_type()
+            ))),
+        };
+        list.iter().enumerate().map(text).collect::<PyResult<_>>().map(Self)
+    }
+
+    /// Runs `work` through the door: on a thread of its own unless it is brief.
+    fn enter<T, F>(&self, py: Python<'_>, work: F) -> PyResult<T>
+    where
+        T: Send,
+        F: FnOnce(&[Text], &Cancel) -> Result<T> + Send,
+    {
+        let bytes: usize = self.0.iter().map(|text| text.as_ref().len()).sum();
+        let texts = &self.0[..];
+        if bytes < BRIEF {
+            enter_briefly(py, |cancel| work(texts, cancel))
+        } else {
+            enter(py, |cancel| work(texts, cancel))
+        }
+    }
+}
+
+impl Text {
+    fn borrow(text: Bound<'_, PyString>) -> PyResult<Self> {
+        if let Ok(valid) = PyBackedStr::try_from(text.clone()) {
+            return Ok(Self::Borrowed(valid));
+        }
+        let bytes = text.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
+        let points = bytes.cast::<PyBytes>()?.as_bytes().as_chunks::<4>().0;
+        let whole = |&point| char::from_u32(u32::from_le_bytes(point));
+        Ok(Self::Repaired(points.iter().map(|p| whole(p).unwrap_or('\u{FFFD}')).collect()))
+    }
+}
+
+/// The array, closed to writing.
+fn sealed<T: Element, D: Dimension>(array: Bound<'_, PyArray<T, D>>) -> Py<PyArray<T, D>> {
+    array.readwrite().make_nonwriteable();
+    array.unbind()
+}
+
+fn shaped<'py>(
+    py: Python<'py>,
+    rows: usize,
+    width: usize,
+    (ids, mask): (Vec<i64>, Vec<i64>),
+) -> PyResult<Padded<'py>> {
+    let shape = |cells: Vec<i64>| cells.into_pyarray(py).reshape([rows, width]);
+    Ok((shape(ids)?, shape(mask)?))
+}
