@@ -1,0 +1,81 @@
+"""The one miner: embed everything, nearest neighbours through our own index, filter."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magnetite.learn.data.columns import ABSENT, Data
+from magnetite.learn.types import Infer
+
+
+def nearest(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k items of highest dot product for each query; ties go to the lower row.
+
+    Args:
+        queries: Vectors.       # [n, dim]
+        items: Vectors.         # [m, dim]
+        k: At most m are given.
+
+    Returns:
+        Rows of items, best first, and their scores.  # [n, min(k, m)] int64, float32
+    """
+    k = min(k, len(items))
+    rows, scores = [], []
+    for some in queries.float().split(1024):
+        found = (some @ items.float().T).sort(dim=1, descending=True, stable=True)
+        rows.append(found.indices[:, :k])
+        scores.append(found.values[:, :k])
+    return torch.cat(rows), torch.cat(scores)
+
+
+def mine(
+    infer: Infer,
+    data: Data,
+    *,
+    count: int,
+    depth: int,
+    margin: float,
+    query: str = "query",
+    document: str = "document",
+) -> Tensor:
+    """Return hard negatives for each example: what the model finds and nobody calls relevant.
+
+    Candidates are the first `depth` documents of `data.corpus` by cosine. Left out are the
+    example's own document, those its fact `relevant` names, and those that score above `margin`
+    times its own document's score: they are likely to be relevant, only unmarked.
+
+    Args:
+        infer: The model at rest.
+        data: Examples with texts `query` and `document` of one table.
+        count: How many negatives an example gets at most, hardest first.
+        depth: How far down the ranking to look.
+        margin: Share of the positive's score above which a candidate is distrusted.
+        query: Name of the column of queries.
+        document: Name of the column of documents.
+
+    Returns:
+        Rows of the text table, `ABSENT` where there are too few.  # [n, count]
+    """
+    queries, documents = data.texts(query), data.texts(document)
+    corpus = documents.rows.unique() if data.corpus is None else data.corpus
+    asked, which = queries.rows.unique(return_inverse=True)
+
+    def vectors(name: str, rows: Tensor) -> Tensor:
+        texts = type(documents)(documents.table, rows)
+        return F.normalize(infer(Data({name: texts}))[name].float(), dim=-1)
+
+    query_vectors = vectors(query, asked)
+    found, scores = nearest(query_vectors, vectors(document, corpus), depth)
+    candidates, scores = corpus[found][which], scores[which]
+    own = (query_vectors[which] * vectors(document, documents.rows)).sum(1)
+
+    relevant = documents.rows[:, None]
+    marked = data.columns.get("relevant")
+    if isinstance(marked, Tensor):
+        relevant = torch.cat([relevant, marked], 1)
+    known = (relevant[:, :, None] == candidates[:, None, :]).any(1)
+    trusted = ~known & (scores <= margin * own[:, None])
+    # Stable: the trusted ones first, in the order of the ranking.
+    place = (~trusted).long().sort(dim=1, stable=True).indices[:, :count]
+    mined = candidates.masked_fill(~trusted, ABSENT).gather(1, place)
+    return F.pad(mined, (0, count - mined.shape[1]), value=ABSENT)

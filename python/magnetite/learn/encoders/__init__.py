@@ -1,0 +1,8 @@
+"""Networks: what turns an input into a vector, and copies of it that do not learn."""
+
+from magnetite.learn.encoders.copies import Frozen
+from magnetite.learn.encoders.head import mlp
+from magnetite.learn.encoders.static import StaticEncoder
+from magnetite.learn.encoders.tower import Tower, embed
+
+__all__ = ["Frozen", "StaticEncoder", "Tower", "embed", "mlp"]

@@ -1,0 +1,19 @@
+"""Formulas: tensors in, losses out. They create no modules and keep no state."""
+
+from magnetite.learn.objectives.contrastive import graded_pairs, hinge, info_nce, sup_con
+from magnetite.learn.objectives.distillation import cosine_distance, listwise_kl, margin_mse
+from magnetite.learn.objectives.geometry import alignment, decorrelation, spread, uniformity
+
+__all__ = [
+    "alignment",
+    "cosine_distance",
+    "decorrelation",
+    "graded_pairs",
+    "hinge",
+    "info_nce",
+    "listwise_kl",
+    "margin_mse",
+    "spread",
+    "sup_con",
+    "uniformity",
+]

@@ -1,0 +1,1 @@
+"""What an example may be made to look like: functions of ids or states, keyed by example."""
