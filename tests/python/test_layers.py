@@ -31,7 +31,7 @@ CORE_MAY_USE = {
     "static_encoder": BASE | {"cancel", "kernels", "parallel", "store", "text"},
 }
 LEARN_ORDER = [  # a later row may import an earlier one, and its own
-    {"types", "distributed"},
+    {"types", "distributed", "randomness"},
     {"pairs", "objectives", "views", "memory"},
     {"encoders"},
     {"data"},

@@ -18,6 +18,7 @@ except ImportError as missing:
 
 from magnetite.learn.data import Data
 from magnetite.learn.encoders import StaticEncoder, Tower
+from magnetite.learn.load import load
 from magnetite.learn.method import Method
 from magnetite.learn.train import Outcome, Settings, plot_log, read_log, train
 from magnetite.learn.types import Batch, Group, Phase
@@ -32,6 +33,7 @@ __all__ = [
     "Settings",
     "StaticEncoder",
     "Tower",
+    "load",
     "plot_log",
     "read_log",
     "train",
