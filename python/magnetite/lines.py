@@ -23,8 +23,8 @@ def found(path: Path) -> Path:
     raise FileNotFoundError(f"{path}: no such file (nor {zipped.name})")
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Yield each line that is not blank with its number, counted from 1.
+def text_lines(path: Path, *, blank: bool = False) -> Iterator[tuple[int, str]]:
+    r"""Yield each line, the blank ones only if asked for, with its number, counted from 1.
 
     Only `\n` and `\r\n` end a line, so texts may hold every other Unicode separator.
 
@@ -39,7 +39,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:
                     raise bad_row(path, number, f"not UTF-8 (byte {error.start})") from error
-                if line.strip():
+                if blank or line.strip():
                     yield number, line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise bad_row(path, number + 1, f"damaged gzip stream: {error}") from error

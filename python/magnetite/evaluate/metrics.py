@@ -1,6 +1,7 @@
 """Measures of a run, by name, through ir-measures (the extra `eval`)."""
 
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 
 from magnetite.evaluate.beir import Qrels
 from magnetite.evaluate.runs import Run
@@ -22,8 +23,7 @@ def score(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> Scores:
         ValueError: A measure that ir-measures does not know.
         MissingExtraError: The extra `eval` is not installed.
     """
-    ir_measures = need("ir_measures", extra="eval", purpose="evaluation")
-    need("pytrec_eval", extra="eval", purpose="evaluation")
+    ir_measures = check_installed()
     parsed = {}
     for name in measures:
         try:
@@ -38,6 +38,16 @@ def score(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> Scores:
         for value in ir_measures.iter_calc(list(parsed), qrels, found):
             scores[parsed[value.measure]][value.query_id] = float(value.value)
     return scores
+
+
+def check_installed() -> ModuleType:
+    """Return ir-measures, once it is known that it can compute.
+
+    Raises:
+        MissingExtraError: The extra `eval` is not installed.
+    """
+    need("pytrec_eval", extra="eval", purpose="evaluation")
+    return need("ir_measures", extra="eval", purpose="evaluation")
 
 
 def mean(values: dict[str, float], queries: Iterable[str] | None = None) -> float:
