@@ -7,9 +7,11 @@ from magnetite._core import FormatError
 
 __version__ = metadata.version("magnetite")
 
-_HOMES: dict[
-    str, str
-] = {}  # public name -> the module that holds it, imported when first asked for
+# Public name -> the module that holds it, imported when first asked for.
+_HOMES: dict[str, str] = {
+    "Hits": "magnetite.index",
+    "Index": "magnetite.index",
+}
 
 __all__ = ["FormatError", "__version__", *_HOMES]
 

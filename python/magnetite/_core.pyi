@@ -1,15 +1,61 @@
 """The compiled engine. Strict: it converts nothing; the Python packages above it are polite."""
 
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FormatError", "Tokenizer", "Tokens", "pack", "resolve_threads"]
+__all__ = ["FormatError", "Index", "Tokenizer", "Tokens", "pack", "resolve_threads"]
 
 class FormatError(ValueError):
     """A file is not what it should be: truncated, changed, of another kind or version."""
+
+@final
+class Index:
+    """An immutable index over dense vectors."""
+
+    @staticmethod
+    def build(
+        vectors: NDArray[np.float32],
+        ids: NDArray[np.int64] | list[str] | None,
+        *,
+        metric: str,
+        encoder: str | None,
+        threads: int | None,
+    ) -> Index:
+        """Return an index of `vectors`; `ids` is None, an int64 array, or a list of str."""
+    @staticmethod
+    def open(path: Path, full: bool) -> Index:
+        """Return the index that `save` left at `path`; `full` compares every checksum now."""
+    def save(self, path: Path) -> None:
+        """Make the directory `path` hold this index, in one step that happens or does not."""
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        probes: int | None,
+        rescore: int | None,
+        threads: int | None,
+    ) -> tuple[
+        NDArray[np.int64] | list[str | None],
+        NDArray[np.float32],
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.int64],
+    ]:
+        """Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored."""
+    def __len__(self) -> int: ...
+    @property
+    def dim(self) -> int:
+        """Numbers in a row."""
+    @property
+    def metric(self) -> Literal["dot", "cosine", "l2"]:
+        """`dot`, `cosine` or `l2`."""
+    @property
+    def encoder(self) -> str | None:
+        """The fingerprint of the encoder that made the vectors, or None."""
 
 def resolve_threads(threads: int | None = None) -> int:
     """Return the number of threads a call will use: `threads`, else `MAGNETITE_NUM_THREADS`, else the CPUs at hand."""

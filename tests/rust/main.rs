@@ -1,6 +1,8 @@
 //! What the engine promises, held against its slow twins. One binary, one module a part.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the line that broke")]
 
+mod dense;
 mod foundation;
 mod kernels;
+mod store;
 mod text;

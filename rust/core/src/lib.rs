@@ -5,6 +5,7 @@
 
 pub mod cancel;
 pub mod cluster;
+pub mod dense;
 pub mod error;
 pub mod kernels;
 pub mod matrix;
@@ -13,6 +14,7 @@ pub mod oracle;
 pub mod parallel;
 pub mod quantize;
 pub mod rng;
+pub mod store;
 pub mod text;
 pub mod topk;
 

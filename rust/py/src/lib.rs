@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod dense;
 mod errors;
 mod text;
 
@@ -12,6 +13,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::boundary::resolve_threads;
+    #[pymodule_export]
+    use crate::dense::Index;
     #[pymodule_export]
     use crate::errors::FormatError;
     #[pymodule_export]

@@ -1,0 +1,214 @@
+//! Every row scored: exact.
+//!
+//! A few queries are scored by the canonical kernel at the speed of memory. Many are proposed by
+//! matrix products, several times as fast; a row is scored canonically unless its proposal lies below
+//! the k-th best canonical score so far by more than the bound of [`Bound`]. So both ways return what
+//! the canonical kernel alone would.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::score::{BLOCK, Metric};
+use super::{Cost, Found};
+use crate::kernels::{self, Kernels};
+use crate::store::{Column, Sections, Segment};
+use crate::topk::TopK;
+use crate::{Cancel, Matrix, MatrixRef, Result, Threads};
+
+/// Rows of one matrix product: with 384 numbers each, they stay in the second-level cache.
+const ROWS: usize = 256;
+/// Queries of one matrix product.
+const QUERIES: usize = 64;
+/// With fewer queries than this, proposing saves nothing: memory is the limit.
+const FEW: usize = 4;
+
+/// All rows, as they are scored.
+#[derive(Debug)]
+pub(super) struct Flat {
+    vectors: Column<f32>,
+    /// Canonical x·x of each row.
+    squares: Column<f32>,
+    dim: usize,
+}
+
+impl Flat {
+    pub(super) fn build(rows: Matrix, threads: Threads, cancel: &Cancel) -> Result<Self> {
+        let kernels = Kernels::best();
+        let dim = rows.view().dim();
+        let view = rows.view();
+        let mut squares = vec![0.0; view.rows()];
+        threads.chunks_mut(&mut squares, 1, BLOCK, cancel, |first, out| {
+            for (out, row) in out.iter_mut().zip(view.slice(first..view.rows()).iter()) {
+                *out = kernels.dot(row, row);
+            }
+            Ok(())
+        })?;
+        let (vectors, squares) = (Column::Owned(rows.into_data()), Column::Owned(squares));
+        Ok(Self { vectors, squares, dim })
+    }
+
+    pub(super) fn open(segment: &Arc<Segment>, rows: usize, dim: usize) -> Result<Self> {
+        let vectors = Column::open(segment, "vectors", rows.checked_mul(dim))?;
+        Ok(Self { vectors, squares: Column::open(segment, "squares", Some(rows))?, dim })
+    }
+
+    pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
+        sections.push(("vectors", self.vectors.bytes()?));
+        sections.push(("squares", self.squares.bytes()?));
+        Ok(())
+    }
+
+    fn rows(&self) -> usize {
+        self.squares.len()
+    }
+
+    fn block(&self, rows: Range<usize>) -> Result<MatrixRef<'_>> {
+        MatrixRef::new(self.vectors.get(rows.start * self.dim..rows.end * self.dim)?, self.dim)
+    }
+
+    /// The `k` best rows for each of `queries`, which are prepared.
+    pub(super) fn search(
+        &self,
+        metric: Metric,
+        queries: MatrixRef<'_>,
+        k: usize,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Found>> {
+        // Tiles of queries × parts of rows; more parts if there are too few tiles to go round.
+        let tile = (QUERIES * BLOCK / k.max(1)).clamp(1, QUERIES);
+        let tiles = queries.rows().div_ceil(tile);
+        let part = if tiles >= 2 * threads.get() {
+            self.rows().max(1)
+        } else {
+            self.rows().div_ceil(4 * threads.get()).next_multiple_of(ROWS).max(BLOCK)
+        };
+        let parts = self.rows().div_ceil(part);
+        let found = threads.blocks(tiles * parts, 1, cancel, |task| {
+            let first = task.start / parts * tile;
+            let queries = queries.slice(first..(first + tile).min(queries.rows()));
+            let start = task.start % parts * part;
+            self.search_part(metric, queries, k, start..(start + part).min(self.rows()), cancel)
+        })?;
+        let cost = Cost { codes: 0, rows: self.rows() as u64 };
+        let merged = (0..queries.rows()).map(|query| {
+            let mut best = TopK::new(k);
+            for part in found.iter().skip(query / tile * parts).take(parts) {
+                part[query % tile].iter().for_each(|item| best.push(item.score, item.id));
+            }
+            Found { best: best.into_sorted(), cost }
+        });
+        Ok(merged.collect())
+    }
+
+    fn search_part(
+        &self,
+        metric: Metric,
+        queries: MatrixRef<'_>,
+        k: usize,
+        rows: Range<usize>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<crate::topk::Scored>>> {
+        let kernels = Kernels::best();
+        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(k)).collect();
+        let mut products = vec![0.0; queries.rows() * ROWS];
+        let mut scores = vec![0.0; ROWS];
+        let mut halves = vec![0.0; ROWS];
+        let bounds: Vec<_> =
+            queries.iter().map(|query| Bound::new(metric, kernels, query)).collect();
+        for start in rows.clone().step_by(ROWS) {
+            cancel.check()?;
+            let block = start..(start + ROWS).min(rows.end);
+            let vectors = self.block(block.clone())?;
+            let squares = self.squares.get(block.clone())?;
+            let (scores, halves) = (&mut scores[..block.len()], &mut halves[..block.len()]);
+            let proposed = queries.rows() >= FEW && start > rows.start;
+            let products = &mut products[..queries.rows() * block.len()];
+            let longest = squares.iter().fold(0.0f32, |a, &b| a.max(b));
+            if proposed {
+                kernels::products(queries, vectors, products);
+                if metric == Metric::L2 {
+                    halves.iter_mut().zip(squares).for_each(|(half, square)| *half = square / 2.0);
+                }
+            }
+            let products = products.chunks_exact(block.len());
+            for (i, (query, best)) in queries.iter().zip(&mut best).enumerate() {
+                let level = bounds[i].level(best.threshold(), longest);
+                if !proposed || level == f32::NEG_INFINITY {
+                    metric.scores(kernels, query, vectors, scores);
+                    for (&score, row) in scores.iter().zip(start as u64..) {
+                        best.push(score, row);
+                    }
+                    continue;
+                }
+                let products = products.clone().nth(i).expect("one row of products a query");
+                for at in passing(products, halves, level) {
+                    let mut score = [0.0];
+                    metric.scores(kernels, query, vectors.slice(at..at + 1), &mut score);
+                    best.push(score[0], (start + at) as u64);
+                }
+            }
+        }
+        Ok(best.into_iter().map(TopK::into_sorted).collect())
+    }
+}
+
+/// Places where `products − halves` reaches `level`.
+fn passing<'a>(
+    products: &'a [f32],
+    halves: &'a [f32],
+    level: f32,
+) -> impl Iterator<Item = usize> + 'a {
+    // Runs of 32 in which nothing passes, nearly all of them, cost one branch.
+    let any = move |(p, h): (&[f32], &[f32])| {
+        p.iter().zip(h).fold(false, |any, (p, h)| any | (p - h >= level))
+    };
+    let runs =
+        products.chunks(32).zip(halves.chunks(32)).enumerate().filter(move |&(_, run)| any(run));
+    runs.flat_map(move |(i, (p, h))| {
+        let places = p.iter().zip(h).enumerate().filter(move |(_, (p, h))| *p - *h >= level);
+        places.map(move |(j, _)| i * 32 + j)
+    })
+}
+
+/// How far a proposal may lie from half (l2) or all (dot) of the canonical score.
+///
+/// With u = 2⁻²⁴ and γ = (n+16)·u / (1−(n+16)·u), for any order of additions, fused or not (Higham,
+/// Accuracy and Stability, §3.1), and a = ‖q‖, b = ‖x‖:
+/// - dot: both sums are within γ·a·b of q·x, so they differ by at most 2γ·a·b.
+/// - l2: q·x − x·x/2 is within γ·(a·b + b²/2) of its value, its last rounding included; q·q/2, added
+///   to the level, within γ·a²/2; half the canonical sum within γ·(a+b)²/2. Together γ·(a+b)².
+///
+/// Underflow adds at most 2⁻¹⁴⁹ a term, overflow is excluded by the limit on lengths in `score`.
+struct Bound {
+    metric: Metric,
+    gamma: f64,
+    tiny: f64,
+    /// ‖q‖², at least.
+    square: f64,
+}
+
+impl Bound {
+    fn new(metric: Metric, kernels: Kernels, query: &[f32]) -> Self {
+        let n = (query.len() + 16) as f64;
+        let u = f64::from(f32::EPSILON) / 2.0;
+        let gamma = n * u / (1.0 - n * u);
+        Self { metric, gamma, tiny: n * 2e-45, square: f64::from(kernels.dot(query, query)) }
+    }
+
+    /// Rows whose `product − half` lies below this have a canonical score below `threshold`,
+    /// if none is longer than the square root of `longest`.
+    fn level(&self, threshold: f32, longest: f32) -> f32 {
+        // The squared lengths are canonical sums themselves, short by at most a factor of 1 − γ.
+        let grown = 1.0 + 2.0 * self.gamma;
+        let (a, b) = ((self.square * grown).sqrt(), (f64::from(longest) * grown).sqrt());
+        let level = match self.metric {
+            Metric::L2 => {
+                let slack = self.gamma * (a + b) * (a + b);
+                (f64::from(threshold) + self.square) / 2.0 - slack - self.tiny
+            }
+            _ => f64::from(threshold) - 2.0 * self.gamma * a * b - self.tiny,
+        };
+        (level as f32).next_down()
+    }
+}

@@ -1,0 +1,149 @@
+//! What the caller calls a row.
+//!
+//! Rows are kept in the order of their ids, so the lower row is the lower id, and the one tie rule of
+//! `topk` serves numbers and text alike.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::store::{Column, Sections, Segment};
+use crate::{Error, Result};
+
+/// Ids as they come: one a row.
+#[derive(Debug, Clone, Copy)]
+pub enum NewIds<'a> {
+    /// Row `i` is called `i`.
+    Rows,
+    /// All different, none negative.
+    Numbers(&'a [i64]),
+    /// All different.
+    Text(&'a [String]),
+}
+
+/// Names of rows, ascending.
+#[derive(Debug)]
+pub(super) enum Ids {
+    Rows,
+    Numbers(Column<i64>),
+    /// Row `i` is `bytes[starts[i]..starts[i + 1]]`.
+    Text {
+        starts: Column<u64>,
+        bytes: Column<u8>,
+    },
+}
+
+impl Ids {
+    /// The ids in ascending order and the row of `vectors` that each belongs to.
+    pub(super) fn build(ids: NewIds<'_>, rows: usize) -> Result<(Self, Vec<usize>)> {
+        match ids {
+            NewIds::Rows => Ok((Self::Rows, (0..rows).collect())),
+            NewIds::Numbers(numbers) => {
+                expect_one_a_row(numbers.len(), rows)?;
+                if let Some(negative) = numbers.iter().find(|&&id| id < 0) {
+                    return Err(Error::range(
+                        "ids",
+                        "at least 0 (-1 marks a missing hit)",
+                        negative,
+                    ));
+                }
+                let order = ascending(numbers, i64::cmp)?;
+                let sorted = order.iter().map(|&row| numbers[row]).collect();
+                Ok((Self::Numbers(Column::Owned(sorted)), order))
+            }
+            NewIds::Text(texts) => {
+                expect_one_a_row(texts.len(), rows)?;
+                let order = ascending(texts, |a: &String, b| a.as_bytes().cmp(b.as_bytes()))?;
+                let mut starts = vec![0];
+                let mut bytes = Vec::new();
+                for &row in &order {
+                    bytes.extend_from_slice(texts[row].as_bytes());
+                    starts.push(bytes.len() as u64);
+                }
+                let ids = Self::Text { starts: Column::Owned(starts), bytes: Column::Owned(bytes) };
+                Ok((ids, order))
+            }
+        }
+    }
+
+    pub(super) fn kind(&self) -> IdKind {
+        match self {
+            Self::Rows => IdKind::Rows,
+            Self::Numbers(_) => IdKind::Numbers,
+            Self::Text { .. } => IdKind::Text,
+        }
+    }
+
+    pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
+        match self {
+            Self::Rows => {}
+            Self::Numbers(numbers) => sections.push(("ids", numbers.bytes()?)),
+            Self::Text { starts, bytes } => {
+                sections.push(("id starts", starts.bytes()?));
+                sections.push(("id bytes", bytes.bytes()?));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn open(kind: IdKind, segment: &Arc<Segment>, rows: usize) -> Result<Self> {
+        Ok(match kind {
+            IdKind::Rows => Self::Rows,
+            IdKind::Numbers => Self::Numbers(Column::open(segment, "ids", Some(rows))?),
+            IdKind::Text => Self::Text {
+                starts: Column::open(segment, "id starts", rows.checked_add(1))?,
+                bytes: Column::open_any(segment, "id bytes")?,
+            },
+        })
+    }
+
+    /// The number that row `row` is called.
+    pub(super) fn number(&self, row: usize) -> Result<i64> {
+        match self {
+            Self::Numbers(numbers) => Ok(numbers.get(row..row + 1)?[0]),
+            _ => Ok(row as i64),
+        }
+    }
+
+    /// The text that row `row` is called; `None` if rows are called by numbers.
+    pub(super) fn text(&self, row: usize) -> Result<Option<&str>> {
+        let Self::Text { starts, bytes } = self else { return Ok(None) };
+        let &[from, to] = starts.get(row..row + 2)? else { unreachable!("a range of two") };
+        let text = bytes.get(from as usize..to as usize)?;
+        let text = std::str::from_utf8(text).map_err(|_| bytes.refuse("an id is not UTF-8"))?;
+        Ok(Some(text))
+    }
+}
+
+/// How rows are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdKind {
+    /// By their place in the build.
+    Rows,
+    /// By 64-bit numbers.
+    Numbers,
+    /// By text.
+    Text,
+}
+
+fn expect_one_a_row(got: usize, want: usize) -> Result<()> {
+    if got == want { Ok(()) } else { Err(Error::Length { what: "ids", want, got }) }
+}
+
+/// The places of `ids` in ascending order; refuses an id that comes twice.
+fn ascending<T: std::fmt::Debug>(
+    ids: &[T],
+    compare: impl Fn(&T, &T) -> Ordering,
+) -> Result<Vec<usize>> {
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    if !ids.is_sorted_by(|a, b| compare(a, b) == Ordering::Less) {
+        order.sort_by(|&a, &b| compare(&ids[a], &ids[b]));
+    }
+    let twice = order.windows(2).find(|pair| compare(&ids[pair[0]], &ids[pair[1]]).is_eq());
+    match twice {
+        Some(pair) => {
+            Err(Error::range("ids", "all different", format!("{:?} twice", ids[pair[0]])))
+        }
+        None => Ok(order),
+    }
+}

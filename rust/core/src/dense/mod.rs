@@ -1,0 +1,313 @@
+//! Dense vectors: the k most similar rows of each query.
+//!
+//! `flat` scores every row. `ivf` scores codes of the rows in the nearest lists and then the best of
+//! them exactly. Either way the score that is returned, and the order it decides, come from the
+//! canonical kernel on the stored numbers: one query alone and among a thousand return the same bits.
+
+mod flat;
+mod ids;
+mod score;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use ids::{IdKind, NewIds};
+pub use score::Metric;
+
+use crate::store::{self, Column, Sections, Segment, Verify};
+use crate::topk::Scored;
+use crate::{Cancel, Error, MatrixRef, Result, Threads};
+use flat::Flat;
+use ids::Ids;
+
+/// What the manifest calls this index.
+const KIND: &str = "dense";
+/// More results than this for one query is a mistake, not a search.
+const MOST_RESULTS: usize = 1 << 20;
+/// Rows are numbered by 32 bits inside an index.
+const MOST_ROWS: usize = u32::MAX as usize;
+/// Up to here the bounds of rounding stay below 1 %.
+const MOST_COLUMNS: usize = 1 << 16;
+
+/// How to build an index.
+#[derive(Debug, Clone, Default)]
+pub struct Build {
+    /// What the scores mean.
+    pub metric: Metric,
+    /// The fingerprint of the encoder that made the vectors.
+    pub encoder: Option<String>,
+}
+
+/// How to search.
+#[derive(Debug, Clone, Copy)]
+pub struct Search {
+    /// Results wanted for each query.
+    pub k: usize,
+    /// Lists to look into; the index's own choice if `None`. A flat index has none.
+    pub probes: Option<usize>,
+    /// Rows to score exactly, at least `k`; the index's own choice if `None`. A flat index scores all.
+    pub rescore: Option<usize>,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { k: 10, probes: None, rescore: None }
+    }
+}
+
+/// Results of a search, query after query, `k` places each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hits<'a> {
+    /// Results asked for, for each query.
+    pub k: usize,
+    /// Best first; `-1` or `None` where there is no result.
+    pub ids: HitIds<'a>,
+    /// Best first; −∞ where there is no result.
+    pub scores: Vec<f32>,
+    /// Results of each query.
+    pub counts: Vec<i64>,
+    /// What each query cost.
+    pub costs: Vec<Cost>,
+}
+
+/// Ids of results.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HitIds<'a> {
+    /// Of an index whose rows are called by numbers.
+    Numbers(Vec<i64>),
+    /// Of an index whose rows are called by text.
+    Text(Vec<Option<&'a str>>),
+}
+
+/// What a query cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Codes compared with the query.
+    pub codes: u64,
+    /// Rows scored exactly.
+    pub rows: u64,
+}
+
+/// The best rows of one query, and what finding them cost.
+#[derive(Debug)]
+struct Found {
+    best: Vec<Scored>,
+    cost: Cost,
+}
+
+/// What the manifest says of the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attributes {
+    metric: Metric,
+    dim: usize,
+    ids: IdKind,
+    encoder: Option<String>,
+}
+
+/// What a segment says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    kind: SegmentKind,
+    rows: usize,
+    attributes: Attributes,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SegmentKind {
+    Flat,
+}
+
+/// An immutable index over rows of one length.
+#[derive(Debug)]
+pub struct Index {
+    attributes: Attributes,
+    rows: usize,
+    ids: Ids,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Flat(Flat),
+}
+
+impl Index {
+    /// An index of `vectors`, whose row `i` is called `ids[i]`.
+    ///
+    /// Refuses numbers that are not finite or so large that a score could overflow, rows of zeros
+    /// under cosine, and ids that are negative or come twice. Same input, same seed, same bytes for
+    /// any number of threads and any order of the rows.
+    pub fn build(
+        vectors: MatrixRef<'_>,
+        ids: NewIds<'_>,
+        build: &Build,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        if vectors.dim() > MOST_COLUMNS || vectors.rows() > MOST_ROWS {
+            let want = format!("at most {MOST_ROWS} rows of {MOST_COLUMNS} numbers");
+            let got = format!("{} rows of {}", vectors.rows(), vectors.dim());
+            return Err(Error::range("vectors", want, got));
+        }
+        let (ids, order) = Ids::build(ids, vectors.rows())?;
+        let metric = build.metric;
+        let rows = metric.prepare("vectors", vectors, Some(&order), threads, cancel)?;
+        let attributes = Attributes {
+            metric,
+            dim: vectors.dim(),
+            ids: ids.kind(),
+            encoder: build.encoder.clone(),
+        };
+        let body = Body::Flat(Flat::build(rows, threads, cancel)?);
+        Ok(Self { attributes, rows: vectors.rows(), ids, body })
+    }
+
+    /// The best rows for each query.
+    ///
+    /// Refuses queries of another length, and what [`Index::build`] refuses in vectors.
+    pub fn search(
+        &self,
+        queries: MatrixRef<'_>,
+        search: &Search,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Hits<'_>> {
+        let k = search.k;
+        if !(1..=MOST_RESULTS).contains(&k) {
+            return Err(Error::range("k", format!("1 to {MOST_RESULTS}"), k));
+        }
+        let queries = queries.expect_dim("queries", self.dim())?;
+        let queries = self.metric().prepare("queries", queries, None, threads, cancel)?;
+        let best = k.min(self.rows);
+        let found = match &self.body {
+            Body::Flat(flat) => {
+                flat.search(self.metric(), queries.view(), best, threads, cancel)?
+            }
+        };
+        self.name(found, k)
+    }
+
+    /// Rows found, called by their ids.
+    fn name(&self, found: Vec<Found>, k: usize) -> Result<Hits<'_>> {
+        let places = found.len() * k;
+        let mut scores = vec![f32::NEG_INFINITY; places];
+        let mut numbers = Vec::new();
+        let mut texts = Vec::new();
+        match self.ids {
+            Ids::Text { .. } => texts.resize(places, None),
+            _ => numbers.resize(places, -1),
+        }
+        for (query, found) in found.iter().enumerate() {
+            for (place, item) in (query * k..).zip(&found.best) {
+                scores[place] = item.score;
+                match self.ids {
+                    Ids::Text { .. } => texts[place] = self.ids.text(item.id as usize)?,
+                    _ => numbers[place] = self.ids.number(item.id as usize)?,
+                }
+            }
+        }
+        let ids = match self.ids {
+            Ids::Text { .. } => HitIds::Text(texts),
+            _ => HitIds::Numbers(numbers),
+        };
+        let counts = found.iter().map(|found| found.best.len() as i64).collect();
+        let costs = found.iter().map(|found| found.cost).collect();
+        Ok(Hits { k, ids, scores, counts, costs })
+    }
+
+    /// Makes `directory` hold this index, in one step that happens or does not.
+    pub fn save(&self, directory: &Path, cancel: &Cancel) -> Result<()> {
+        let about = self.about();
+        let sections = self.sections(&about)?;
+        store::save(directory, KIND, self.attributes.clone(), &[sections], cancel)
+    }
+
+    /// The index that [`Index::save`] left in `directory`, mapped rather than read.
+    pub fn open(directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
+        let (attributes, segments) = store::open::<Attributes>(directory, KIND, verify, cancel)?;
+        match &segments[..] {
+            [segment] => {
+                let index = Self::from_segment(segment)?;
+                if index.attributes != attributes {
+                    return Err(segment.refuse("the manifest describes another index"));
+                }
+                Ok(index)
+            }
+            // TODO(segments): adds append segments; search then merges them.
+            _ => {
+                let problem = format!("{} segments; this magnetite reads one", segments.len());
+                Err(Error::format(directory, format!("{problem}; upgrade magnetite")))
+            }
+        }
+    }
+
+    /// The index that lies in one segment, as [`Index::to_segment`] or [`Index::save`] wrote it.
+    pub fn from_segment(segment: &Arc<Segment>) -> Result<Self> {
+        let about = Column::<u8>::open_any(segment, "about")?;
+        let about: About =
+            serde_json::from_slice(about.all()?).map_err(|error| segment.refuse(error))?;
+        let About { kind, rows, attributes } = about;
+        let dim = attributes.dim;
+        if !(1..=MOST_COLUMNS).contains(&dim) || rows > MOST_ROWS {
+            return Err(segment.refuse(format!("{rows} rows of {dim} numbers are out of range")));
+        }
+        let ids = Ids::open(attributes.ids, segment, rows)?;
+        let body = match kind {
+            SegmentKind::Flat => Body::Flat(Flat::open(segment, rows, dim)?),
+        };
+        Ok(Self { attributes, rows, ids, body })
+    }
+
+    /// The bytes of a segment file that holds this index.
+    pub fn to_segment(&self) -> Result<Vec<u8>> {
+        let about = self.about();
+        Ok(store::segment_bytes(&self.sections(&about)?))
+    }
+
+    fn about(&self) -> Vec<u8> {
+        let kind = match self.body {
+            Body::Flat(_) => SegmentKind::Flat,
+        };
+        let about = About { kind, rows: self.rows, attributes: self.attributes.clone() };
+        serde_json::to_vec(&about).expect("plain data")
+    }
+
+    fn sections<'a>(&'a self, about: &'a [u8]) -> Result<Sections<'a>> {
+        let mut sections = vec![("about", about)];
+        self.ids.sections(&mut sections)?;
+        match &self.body {
+            Body::Flat(flat) => flat.sections(&mut sections)?,
+        }
+        Ok(sections)
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Numbers in a row.
+    pub fn dim(&self) -> usize {
+        self.attributes.dim
+    }
+
+    /// What the scores mean.
+    pub fn metric(&self) -> Metric {
+        self.attributes.metric
+    }
+
+    /// The fingerprint of the encoder that made the vectors, if it was told.
+    pub fn encoder(&self) -> Option<&str> {
+        self.attributes.encoder.as_deref()
+    }
+}

@@ -1,0 +1,29 @@
+//! One writer at a time.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// The right to change a directory; given back when dropped, or by the kernel when the process dies.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held for its effect")] File);
+
+impl Lock {
+    pub(super) const FILE: &str = "LOCK";
+
+    /// Takes the lock of `directory`, or refuses at once if another writer holds it.
+    pub(super) fn take(directory: &Path) -> Result<Self> {
+        let path = directory.join(Self::FILE);
+        let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => {
+                let reason = "another writer is saving to this index; save again when it is done";
+                Err(Error::io(path, io::Error::other(reason)))
+            }
+            Err(TryLockError::Error(source)) => Err(Error::io(path, source)),
+        }
+    }
+}
