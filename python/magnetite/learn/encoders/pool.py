@@ -22,7 +22,8 @@ def last(states: Tensor, mask: Tensor) -> Tensor:
     """Return the state of the last token that is text; of the first where none is."""
     place = torch.arange(mask.shape[1], device=mask.device)
     end = (place * mask.bool()).amax(1)
-    return states[torch.arange(len(states), device=states.device), end]
+    # Gathered, not indexed by arange(n): a traced graph would keep that n for every batch.
+    return states.gather(1, end[:, None, None].expand(-1, 1, states.shape[-1])).squeeze(1)
 
 
 def largest(states: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,63 @@
+"""Whether a sealed encoder gives the same vectors on this machine as where it was sealed."""
+
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from magnetite.encode.artifact import GOLDEN
+from magnetite.encode.encoder import Encoder
+from magnetite.encode.golden import Golden
+
+BOUND = 1e-4
+"""Largest difference a coordinate may show; docs/numerics.md derives what is to be expected."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found; its checks of the files raise before there is one."""
+
+    directory: str
+    fingerprint: str
+    texts: int
+    deviation: dict[str, float]
+    """Largest difference per coordinate from the golden vectors, by engine."""
+    bound: float = BOUND
+
+    @property
+    def ok(self) -> bool:
+        """Whether every engine stayed within the bound."""
+        return all(deviation <= self.bound for deviation in self.deviation.values())
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{engine} {value:.1e}" for engine, value in self.deviation.items())
+        verdict = "verified" if self.ok else "NOT the vectors it was sealed with"
+        return (
+            f"{self.directory}: {verdict}; {self.texts} texts, max |Δ| {found}, bound {self.bound}"
+        )
+
+
+def verify(
+    directory: str | os.PathLike[str] | None = None, *, threads: int | None = None
+) -> Report:
+    """Return how far the golden vectors, computed again on this CPU, are from the sealed ones.
+
+    A static artifact is run by both of its engines: Rust, and ONNX Runtime on the same weights.
+
+    Raises:
+        FormatError: A file is missing, truncated or changed.
+    """
+    encoder = Encoder.load(directory, threads=threads)
+    artifact = encoder.artifact
+    golden = Golden.read(artifact.directory / GOLDEN, encoder.dim)
+    deviation = {artifact.manifest.engine: largest_difference(encoder, golden)}
+    if artifact.manifest.engine != "onnx":
+        twin = replace(artifact, manifest=replace(artifact.manifest, engine="onnx"))
+        deviation["onnx"] = largest_difference(Encoder(twin, threads=threads), golden)
+    return Report(str(artifact.directory), encoder.fingerprint, len(golden.texts), deviation)
+
+
+def largest_difference(encoder: Encoder, golden: Golden) -> float:
+    """Return the largest difference of a coordinate between `golden` and what `encoder` gives."""
+    difference = np.abs(encoder.encode(golden.texts, show_progress=False) - golden.vectors)
+    return float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf")
