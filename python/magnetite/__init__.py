@@ -9,8 +9,11 @@ __version__ = metadata.version("magnetite")
 
 # Public name -> the module that holds it, imported when first asked for.
 _HOMES: dict[str, str] = {
+    "Artifact": "magnetite.encode",
+    "Encoder": "magnetite.encode",
     "Hits": "magnetite.index",
     "Index": "magnetite.index",
+    "verify": "magnetite.encode",
 }
 
 __all__ = ["FormatError", "__version__", *_HOMES]
