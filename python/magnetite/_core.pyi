@@ -1,12 +1,23 @@
 """The compiled engine. Strict: it converts nothing; the Python packages above it are polite."""
 
+import os
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FormatError", "Index", "Tokenizer", "Tokens", "pack", "resolve_threads"]
+__all__ = [
+    "FormatError",
+    "Index",
+    "StaticEncoder",
+    "Tokenizer",
+    "Tokens",
+    "pack",
+    "read_metadata",
+    "read_tensors",
+    "resolve_threads",
+]
 
 class FormatError(ValueError):
     """A file is not what it should be: truncated, changed, of another kind or version."""
@@ -65,7 +76,7 @@ class Tokenizer:
     """A tokenizer as its `tokenizer.json` defines it."""
 
     @staticmethod
-    def load(path: Path) -> Tokenizer:
+    def load(path: str | os.PathLike[str]) -> Tokenizer:
         """Read a `tokenizer.json`."""
 
     @staticmethod
@@ -131,3 +142,35 @@ def pack(
     lengths: NDArray[np.int64], batch_tokens: int, max_tokens: int
 ) -> list[tuple[NDArray[np.int64], int]]:
     """Batches of rows of like length."""
+
+@final
+class StaticEncoder:
+    """A vector for each token, a weight for each token: their weighted sum, normalised."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> StaticEncoder:
+        """Read the `table`, `scale` and `weight` of a safetensors file."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens have a vector."""
+
+    def encode(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], threads: int | None
+    ) -> NDArray[np.float32]:
+        """Return one unit vector a row of ids, zeros for a row without."""
+
+    def encode_texts(
+        self, tokenizer: Tokenizer, texts: list[str], max_tokens: int | None, threads: int | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return one unit vector a text, and the rows that were cut."""
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a safetensors file by name."""
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the notes that a safetensors file carries."""

@@ -28,7 +28,8 @@ CORE_MAY_USE = {
     "dense": BASE
     | {"cancel", "cluster", "kernels", "parallel", "quantize", "rng", "store", "topk"},
     "text": BASE | {"cancel", "parallel"},
-    "static_encoder": BASE | {"cancel", "kernels", "parallel", "store", "text"},
+    "tensors": BASE,
+    "static_encoder": BASE | {"cancel", "kernels", "parallel", "store", "tensors", "text"},
 }
 LEARN_ORDER = [  # a later row may import an earlier one, and its own
     {"types", "distributed", "randomness"},

@@ -152,6 +152,23 @@ proptest! {
     }
 
     #[test]
+    fn bytes_add_like_the_floats_that_they_are(
+        (x, y) in pairs(),
+        bytes in prop::collection::vec(any::<i8>(), 1024),
+        alpha in -2.0f32..2.0,
+    ) {
+        let bytes = &bytes[..x.len()];
+        let floats: Vec<f32> = bytes.iter().map(|&x| f32::from(x)).collect();
+        let mut wanted = y.clone();
+        portable().axpy(alpha, &floats, &mut wanted);
+        for kernels in Kernels::available() {
+            let mut got = y.clone();
+            kernels.axpy_i8(alpha, bytes, &mut got);
+            prop_assert_eq!(bits(&got), bits(&wanted));
+        }
+    }
+
+    #[test]
     fn a_block_of_rows_gets_the_bits_of_one_row_at_a_time((query, data) in blocks()) {
         let rows = MatrixRef::new(&data, query.len()).unwrap();
         for kernels in Kernels::available() {

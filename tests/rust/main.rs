@@ -4,5 +4,6 @@
 mod dense;
 mod foundation;
 mod kernels;
+mod static_encoder;
 mod store;
 mod text;

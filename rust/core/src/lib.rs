@@ -14,7 +14,9 @@ pub mod oracle;
 pub mod parallel;
 pub mod quantize;
 pub mod rng;
+pub mod static_encoder;
 pub mod store;
+pub mod tensors;
 pub mod text;
 pub mod topk;
 

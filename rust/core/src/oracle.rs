@@ -117,3 +117,30 @@ pub fn top_k(
     all.truncate(k);
     all
 }
+
+/// normalise( Σ_t weight[t]·scale[t]·row t of `table` ) over `tokens`; zeros if the sum is zero.
+pub fn static_vector(
+    table: &[i8],
+    scale: &[f32],
+    weight: &[f32],
+    dim: usize,
+    tokens: &[usize],
+) -> Vec<f64> {
+    let mut sum = vec![0.0; dim];
+    for &token in tokens {
+        for j in 0..dim {
+            let factor = f64::from(weight[token]) * f64::from(scale[token]);
+            sum[j] += factor * f64::from(table[token * dim + j]);
+        }
+    }
+    let mut square = 0.0;
+    for x in &sum {
+        square += x * x;
+    }
+    if square > 0.0 {
+        for x in &mut sum {
+            *x /= square.sqrt();
+        }
+    }
+    sum
+}

@@ -4,6 +4,8 @@
 mod boundary;
 mod dense;
 mod errors;
+mod static_encoder;
+mod tensors;
 mod text;
 
 use pyo3::prelude::*;
@@ -17,6 +19,10 @@ mod _core {
     use crate::dense::Index;
     #[pymodule_export]
     use crate::errors::FormatError;
+    #[pymodule_export]
+    use crate::static_encoder::StaticEncoder;
+    #[pymodule_export]
+    use crate::tensors::{read_metadata, read_tensors};
     #[pymodule_export]
     use crate::text::{Tokenizer, Tokens, pack};
 }

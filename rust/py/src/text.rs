@@ -180,7 +180,7 @@ pub(crate) fn pack<'py>(
 pub(crate) struct Texts(Vec<Text>);
 
 /// One text: borrowed where Python's str is valid Unicode, as almost all are.
-enum Text {
+pub(crate) enum Text {
     Borrowed(PyBackedStr),
     Repaired(String),
 }
@@ -208,7 +208,7 @@ impl Texts {
     }
 
     /// Runs `work` through the door: on a thread of its own unless it is brief.
-    fn enter<T, F>(&self, py: Python<'_>, work: F) -> PyResult<T>
+    pub(crate) fn enter<T, F>(&self, py: Python<'_>, work: F) -> PyResult<T>
     where
         T: Send,
         F: FnOnce(&[Text], &Cancel) -> Result<T> + Send,

@@ -10,9 +10,7 @@ import tokenizers
 
 from magnetite.text import Tokenizer
 
-WORDS = (
-    "The quick brown fox, naïve façade; 1234.5 e-mail@example.org don't ﬁne Straße ǅ \uff37\uff29"
-)
+WORDS = "The quick brown fox, naïve façade; 1234.5 a@b.org don't ﬁne Straße ǅ \uff37\uff29"
 
 
 def folders(shared):

@@ -2,7 +2,7 @@
 //!
 //! | kernel | result | on every tier |
 //! |---|---|---|
-//! | `dot`, `l2`, `axpy`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
+//! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
 //! | `scan` | integer sums of 4-bit codes | same integers |
 //! | `peaks`, [`products`] | proposals within a derived bound | close; never stored |
 //!
@@ -21,13 +21,16 @@ macro_rules! tier {
         /// The kernels of this tier, if this CPU has its features.
         pub(super) fn kernels() -> Option<Kernels> {
             tier!(@detect $detect $features).then_some(Kernels {
-                tier: Tier::$tier, dot, l2, axpy, dots, l2s, peaks, scan,
+                tier: Tier::$tier, dot, l2, axpy, axpy_i8, dots, l2s, peaks, scan,
             })
         }
         tier!(@enable $features fn dot(a: &[f32], b: &[f32]) -> f32 { portable::dot(a, b) });
         tier!(@enable $features fn l2(a: &[f32], b: &[f32]) -> f32 { portable::l2(a, b) });
         tier!(@enable $features fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
             portable::axpy(alpha, x, y)
+        });
+        tier!(@enable $features fn axpy_i8(alpha: f32, x: &[i8], y: &mut [f32]) {
+            portable::axpy_i8(alpha, x, y)
         });
         tier!(@enable $features fn dots(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
             portable::dots(query, rows, out)
@@ -111,6 +114,7 @@ pub struct Kernels {
     dot: unsafe fn(&[f32], &[f32]) -> f32,
     l2: unsafe fn(&[f32], &[f32]) -> f32,
     axpy: unsafe fn(f32, &[f32], &mut [f32]),
+    axpy_i8: unsafe fn(f32, &[i8], &mut [f32]),
     dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     peaks: unsafe fn(&[f32], &[f32], f32, f32, &mut Peaks) -> f32,
@@ -123,6 +127,7 @@ impl Kernels {
         dot: portable::dot,
         l2: portable::l2,
         axpy: portable::axpy,
+        axpy_i8: portable::axpy_i8,
         dots: portable::dots,
         l2s: portable::l2s,
         peaks: portable::peaks,
@@ -190,6 +195,14 @@ impl Kernels {
         assert_eq!(x.len(), y.len(), "axpy needs two vectors of one length");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.axpy)(alpha, x, y) }
+    }
+
+    /// yᵢ += alpha·xᵢ for bytes x, which are exact as `f32`; canonical. Panics if the lengths differ.
+    #[inline]
+    pub fn axpy_i8(self, alpha: f32, x: &[i8], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len(), "axpy needs two vectors of one length");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.axpy_i8)(alpha, x, y) }
     }
 
     /// `out[i]` = `dot(query, row i)`, the same bits; one call for a whole block of rows.

@@ -28,6 +28,14 @@ pub(super) fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// yᵢ += alpha·xᵢ for bytes x, which are exact as f32.
+#[inline(always)]
+pub(super) fn axpy_i8(alpha: f32, x: &[i8], y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += alpha * f32::from(x);
+    }
+}
+
 /// `out[i]` = dot(query, row i).
 #[inline(always)]
 pub(super) fn dots(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
