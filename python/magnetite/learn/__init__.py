@@ -16,7 +16,7 @@ except ImportError as missing:
         "magnetite.learn needs PyTorch; install it with: pip install 'magnetite[learn]'"
     ) from missing
 
-from magnetite.learn.data import Data
+from magnetite.learn.data import Data, read_beir, read_jsonl, read_lines, read_tsv
 from magnetite.learn.encoders import StaticEncoder, Tower
 from magnetite.learn.load import load
 from magnetite.learn.method import Method
@@ -35,6 +35,10 @@ __all__ = [
     "Tower",
     "load",
     "plot_log",
+    "read_beir",
+    "read_jsonl",
+    "read_lines",
     "read_log",
+    "read_tsv",
     "train",
 ]

@@ -5,6 +5,7 @@ from torch import nn
 from magnetite.learn.data import Data
 from magnetite.learn.types import (
     Batch,
+    Embedder,
     Embeddings,
     Facts,
     Group,
@@ -25,7 +26,7 @@ class Method(nn.Module):
     - What must be known first is a phase.
     """
 
-    embedder: nn.Module
+    embedder: Embedder
 
     def encode(self, batch: Batch) -> Embeddings:
         """Return the embeddings of the inputs that the batch has; row i from example i alone."""

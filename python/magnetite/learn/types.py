@@ -74,6 +74,14 @@ class Batch:
             {name: part[rows] for name, part in self.facts.items()},
         )
 
+    def texts(self, name: str) -> Padded:
+        """Return an input that must be texts."""
+        rows = self.inputs.get(name)
+        if not isinstance(rows, Padded):
+            kind = "absent" if rows is None else type(rows).__name__
+            raise TypeError(f"input {name!r} must be texts; it is {kind}")
+        return rows
+
     def chunks(self, size: int | None) -> list["Batch"]:
         """Return the batch in pieces of at most `size` rows, in order."""
         if size is None or size >= len(self):
@@ -107,6 +115,20 @@ class Tokenizer(Protocol):
     def encode_batch(  # noqa: D102
         self, texts: Sequence[str], *, max_tokens: int | None = None, special_tokens: bool = True
     ) -> TokenLists: ...
+
+
+class Embedder(nn.Module):
+    """A module from ids and mask, [n, L] int64 both, to one vector a text, [n, dim].
+
+    Attributes:
+        dim: Length of a vector.
+        tokenizer: What the ids come from; `None` for ids of the caller's own.
+        max_tokens: Where texts are cut; `None`: where the tokenizer cuts them.
+    """
+
+    dim: int
+    tokenizer: Tokenizer | None
+    max_tokens: int | None
 
 
 class Examples(Protocol):

@@ -2,6 +2,7 @@
 
 from magnetite.learn.data.columns import ABSENT, Data, Ragged, Texts, TextTable, Vectors, Windows
 from magnetite.learn.data.orders import OneGroupABatch, Strided, Weighted, in_order, shuffled
+from magnetite.learn.data.readers import read_beir, read_jsonl, read_lines, read_tsv
 
 __all__ = [
     "ABSENT",
@@ -15,5 +16,9 @@ __all__ = [
     "Weighted",
     "Windows",
     "in_order",
+    "read_beir",
+    "read_jsonl",
+    "read_lines",
+    "read_tsv",
     "shuffled",
 ]

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnetite.learn.types import Tokenizer
+from magnetite.learn.types import Embedder, Tokenizer
 
 
-class StaticEncoder(nn.Module):
+class StaticEncoder(Embedder):
     """Texts to unit vectors by looking tokens up; a text without tokens gives zeros.
 
     vector = normalise( Σ_t weight[t] · table[t] )
@@ -18,7 +18,8 @@ class StaticEncoder(nn.Module):
         table: One vector a token.  # [vocab, dim]
         weight: One number a token. # [vocab]
         tokenizer: What the ids come from; `None` for ids of the caller's own.
-        max_tokens: Where texts are cut; `None`: nowhere.
+        dim: Length of a vector.
+        max_tokens: Where texts are cut; `None`: where the tokenizer cuts them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class StaticEncoder(nn.Module):
             raise ValueError(f"weight must be [{len(table)}]; got {list(weight.shape)}")
         self.table = nn.Parameter(table.detach().clone())
         self.weight = nn.Parameter(weight.detach().to(table.dtype).clone())
+        self.dim = table.shape[1]
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
 
@@ -64,11 +66,6 @@ class StaticEncoder(nn.Module):
         """
         floats = table.float() * scale.float()[:, None]
         return cls(floats, weight.float(), tokenizer=tokenizer, max_tokens=max_tokens)
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return self.table.shape[1]
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return one unit vector a text.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magnetite.learn.types import Padded, Rows, Tokenizer
+from magnetite.learn.types import Embedder, Padded, Rows, Tokenizer
 
 
 def embed(embedder: nn.Module, rows: Rows) -> Tensor:
@@ -25,7 +25,7 @@ def embed(embedder: nn.Module, rows: Rows) -> Tensor:
     return vectors.view(*lead, vectors.shape[-1])
 
 
-class Tower(nn.Module):
+class Tower(Embedder):
     """Token ids to one vector: backbone, pool, optional head, optional normalisation.
 
     Attributes:
@@ -62,3 +62,16 @@ class Tower(nn.Module):
         """Return one vector a text."""  # [n, L], [n, L] -> [n, dim]
         vectors: Tensor = self.head(self.pool(self.backbone(ids, mask), mask))
         return F.normalize(vectors, dim=-1) if self.normalize else vectors
+
+    def with_head(self, head: nn.Sequential) -> "Tower":
+        """Return a tower of the same parts, shared, that ends in one more head."""
+        present = self.head if isinstance(self.head, nn.Sequential) else [self.head]
+        return Tower(
+            self.backbone,
+            self.pool,
+            dim=self.dim,
+            head=nn.Sequential(*present, *head),
+            normalize=self.normalize,
+            tokenizer=self.tokenizer,
+            max_tokens=self.max_tokens,
+        )

@@ -1,1 +1,5 @@
 """What is remembered between steps."""
+
+from magnetite.learn.memory.queue import Queue
+
+__all__ = ["Queue"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from magnetite.learn.data import Data, Texts
 from magnetite.learn.data.mine import mine
@@ -26,7 +26,7 @@ from magnetite.learn.method import Method
 from magnetite.learn.objectives import info_nce
 from magnetite.learn.pairs import comparable, own_row
 from magnetite.learn.randomness import uniform
-from magnetite.learn.types import Batch, Embeddings, Facts, Infer, Losses, Padded, Phase
+from magnetite.learn.types import Batch, Embedder, Embeddings, Facts, Infer, Losses, Padded, Phase
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Config:
 class Pairs(Method):
     """InfoNCE of each query over the documents and hard negatives of the global batch."""
 
-    def __init__(self, embedder: nn.Module, config: Config | None = None) -> None:
+    def __init__(self, embedder: Embedder, config: Config | None = None) -> None:
         super().__init__()
         self.embedder = embedder
         self.config = config or Config()

@@ -108,11 +108,10 @@ def _batches(phase: Phase, settings: Settings, place: Place) -> Iterator[Tensor]
 
 def _ready(examples: Examples, method: Method) -> Examples:
     """Return the examples with their texts as ids."""
-    embedder: Any = method.embedder
-    tokenizer = getattr(embedder, "tokenizer", None)
-    if tokenizer is None:
+    embedder = method.embedder
+    if embedder.tokenizer is None:
         return examples
-    return examples.tokenized(tokenizer, getattr(embedder, "max_tokens", None))
+    return examples.tokenized(embedder.tokenizer, embedder.max_tokens)
 
 
 def _fetch(examples: Examples, rows: Tensor, seed: int, device: torch.device) -> Batch:
