@@ -16,6 +16,7 @@ from magnetite.learn.distributed import gather, gather_facts, rank
 from magnetite.learn.method import Method
 from magnetite.learn.randomness import keyed, mix
 from magnetite.learn.types import Batch, Embeddings, Facts, Losses
+from magnetite.learn.views import KeyedDropout
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def accumulate(
         device = piece.facts["key"].device.type
         with (
             keyed(piece.facts["key"]),
+            KeyedDropout(),
             torch.autocast(device, dtype=precision, enabled=precision != torch.float32),
         ):
             return method.encode(piece)

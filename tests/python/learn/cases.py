@@ -1,0 +1,125 @@
+"""What the fixtures of recipes are made of: a tokenizer of words, tiny encoders, a case."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from magnetite import learn
+from magnetite.text import Tokenizer
+
+WORDS = 40
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small run that covers a recipe.
+
+    Attributes:
+        data: Examples that reach every branch of the recipe.
+        make: A config to a method, always with the same weights.
+        recipe: Name of the recipe.
+        config: The config of the run.
+        changes: For every field of the config, other values that must change something.
+        written: Embeddings, facts and the method to the total loss, in float64, by loops.
+        settings: How to train.
+    """
+
+    recipe: str
+    data: learn.Data
+    make: Callable[[Any], learn.Method]
+    config: Any
+    changes: dict[str, Any]
+    written: Callable[[dict, dict, learn.Method], float]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def method(self, config=None) -> learn.Method:
+        torch.manual_seed(7)
+        return self.make(config or self.config).double()
+
+    def train(self, config=None, **settings):
+        """Return the outcome and the method."""
+        method = self.method(config)
+        given = {"epochs": 2, "batch": 8, "lr": 0.01, "progress": False} | self.settings | settings
+        return learn.train(method, self.data, learn.Settings(**given)), method
+
+
+def names() -> list[str]:
+    """Return the names of all fixtures."""
+    return sorted(path.stem for path in FIXTURES.glob("*.py"))
+
+
+def case(name: str) -> Case:
+    """Return a fixture."""
+    path = FIXTURES / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"fixture_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.case()
+
+
+def tokenizer(*, special_tokens=True) -> Tokenizer:
+    """Return a tokenizer of the words 0 to 39, with [CLS] and [SEP] around them."""
+    vocabulary = {str(word): word + 4 for word in range(WORDS)}
+    special = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
+    piece = [{"SpecialToken": {"id": name, "type_id": 0}} for name in ("[CLS]", "[SEP]")]
+    template = {
+        "type": "TemplateProcessing",
+        "single": [piece[0], {"Sequence": {"id": "A", "type_id": 0}}, piece[1]],
+        "pair": [],
+        "special_tokens": {
+            name: {"id": name, "ids": [special[name]], "tokens": [name]}
+            for name in ("[CLS]", "[SEP]")
+        },
+    }
+    model = {"type": "WordLevel", "vocab": special | vocabulary, "unk_token": "[UNK]"}
+    about = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": template if special_tokens else None,
+        "model": model,
+    }
+    return Tokenizer.from_json(json.dumps(about))
+
+
+def texts(n: int, *, seed: int, low=2, high=9) -> list[str]:
+    """Return texts of random words and lengths."""
+    draw = np.random.default_rng(seed)
+    return [" ".join(map(str, draw.integers(0, WORDS, draw.integers(low, high)))) for _ in range(n)]
+
+
+def static(dim=8) -> learn.StaticEncoder:
+    """Return a static encoder with random weights."""
+    return learn.StaticEncoder(
+        torch.randn(WORDS + 4, dim), torch.rand(WORDS + 4) + 0.5, tokenizer=tokenizer()
+    )
+
+
+def tower(*, normalize=False, dropout=0.1) -> learn.Tower:
+    """Return a transformer of two layers with random weights."""
+    from magnetite.learn.encoders import pool
+    from magnetite.learn.encoders.backbone import Backbone
+
+    backbone = Backbone.from_config(
+        {
+            "model_type": "bert",
+            "vocab_size": WORDS + 4,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+            "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": dropout,
+        }
+    )
+    return learn.Tower(
+        backbone, pool.mean, dim=16, normalize=normalize, tokenizer=tokenizer(), max_tokens=32
+    )
