@@ -2,6 +2,9 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench that unwraps stops with the line that broke")]
 
+mod cluster;
+mod kernels;
+mod quantize;
 mod topk;
 
-criterion::criterion_main!(topk::benches);
+criterion::criterion_main!(cluster::benches, kernels::benches, quantize::benches, topk::benches);

@@ -61,17 +61,28 @@ impl KMeans {
             return Err(Error::range("clusters", format!("1 to {} (rows)", rows.rows()), k));
         }
         check("rows", rows, threads, cancel)?;
-        let row_bytes = rows.dim() * size_of::<f32>() + 2 * size_of::<Nearest>() + 8;
-        let fits = self.memory_budget / row_bytes;
-        if fits < k {
-            let want = format!("at least {} bytes, one row a cluster", k * row_bytes);
-            return Err(Error::range("memory_budget", want, self.memory_budget));
-        }
-        let sample = fits.min(self.rows_per_cluster.max(1).saturating_mul(k));
-        match draw(rows, sample, Rng::new(self.seed, 0), threads, cancel)? {
+        match self.sample(rows, threads, cancel)? {
             Some(sample) => self.lloyd(sample.view(), threads, cancel),
             None => self.lloyd(rows, threads, cancel),
         }
+    }
+
+    /// The rows to train on; `None` if that is all of them.
+    pub(crate) fn sample(
+        &self,
+        rows: MatrixRef<'_>,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Option<Matrix>> {
+        // Beside each row: its nearest centroid, those of a round of seeding, its place in a list.
+        let row_bytes = rows.dim() * size_of::<f32>() + 2 * size_of::<Nearest>() + 8;
+        let fits = self.memory_budget / row_bytes;
+        if fits < self.clusters {
+            let want = format!("at least {} bytes, one row a cluster", self.clusters * row_bytes);
+            return Err(Error::range("memory_budget", want, self.memory_budget));
+        }
+        let wanted = self.rows_per_cluster.max(1).saturating_mul(self.clusters);
+        draw(rows, fits.min(wanted), Rng::new(self.seed, 0), threads, cancel)
     }
 
     fn lloyd(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Clusters> {

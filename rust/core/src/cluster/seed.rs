@@ -63,17 +63,20 @@ pub(super) fn seed(
     Ok(drawn.view().gather(&chosen))
 }
 
-/// Up to `count` different numbers, each as probable as its weight: one random offset, then equal
-/// steps along the running sum (systematic sampling). None if no weight is above 0.
+/// Up to `count` different numbers, each as probable as its weight: the running sum is cut into
+/// `count` equal stretches, and each has one random point. None if no weight is above 0.
 fn weighted(weights: impl Iterator<Item = f64> + Clone, count: usize, rng: &mut Rng) -> Vec<usize> {
-    let step = weights.clone().sum::<f64>() / count as f64;
-    let mut next = step * rng.unit();
-    let (mut sum, mut picks) = (0.0, Vec::with_capacity(count));
+    let stretch = weights.clone().sum::<f64>() / count as f64;
+    let (mut sum, mut stretches, mut picks) = (0.0, 0, Vec::with_capacity(count));
+    let mut point = stretch * rng.unit();
     for (i, weight) in weights.enumerate() {
         sum += weight;
-        if sum > next {
+        if sum > point && stretches < count {
             picks.push(i);
-            next += step * ((sum - next) / step).ceil();
+        }
+        while sum > point && stretches < count {
+            stretches += 1;
+            point = stretch * (stretches as f64 + rng.unit());
         }
     }
     picks

@@ -55,13 +55,13 @@ impl ProductQuantizer {
         }
         let shape = Self::shaped(rows.dim(), parts, bits)?;
         cluster::check("rows", rows, threads, cancel)?;
+        let means = KMeans { seed, ..KMeans::new(bits.centroids()) };
+        let sample = means.sample(rows, threads, cancel)?;
+        let rows = sample.as_ref().map_or(rows, Matrix::view);
         let train = |part: Range<usize>| {
-            let columns = shape.columns(part.start);
-            let mut own = Vec::with_capacity(rows.rows() * columns.len());
-            rows.iter().for_each(|row| own.extend_from_slice(&row[columns.clone()]));
-            let means = KMeans { seed: seed ^ part.start as u64, ..KMeans::new(bits.centroids()) };
-            let own = MatrixRef::new(&own, columns.len())?;
-            Ok(means.fit(own, Threads::ONE, cancel)?.centroids.into_data())
+            let own = shape.cut(rows, part.start);
+            let means = KMeans { seed: seed ^ part.start as u64, ..means.clone() };
+            Ok(means.fit(own.view(), Threads::ONE, cancel)?.centroids.into_data())
         };
         let codebooks = threads.blocks(parts, 1, cancel, train)?.concat();
         Ok(Self { codebooks, ..shape })
@@ -116,6 +116,16 @@ impl ProductQuantizer {
         start(part)..start(part + 1)
     }
 
+    /// The columns of one part, on their own.
+    fn cut(&self, rows: MatrixRef<'_>, part: usize) -> Matrix {
+        let columns = self.columns(part);
+        let mut own = Matrix::zeros(rows.rows(), columns.len());
+        for (own, row) in own.data_mut().chunks_exact_mut(columns.len()).zip(rows.iter()) {
+            own.copy_from_slice(&row[columns.clone()]);
+        }
+        own
+    }
+
     fn place(&self, part: usize) -> Range<usize> {
         let columns = self.columns(part);
         columns.start * self.bits.centroids()..columns.end * self.bits.centroids()
@@ -137,12 +147,9 @@ impl ProductQuantizer {
         let mut codes = vec![0u8; rows.rows() * self.parts];
         threads.chunks_mut(&mut codes, self.parts, 256, cancel, |first, codes| {
             let rows = rows.slice(first..first + codes.len() / self.parts);
-            let (mut own, mut found) = (Vec::new(), vec![Nearest::default(); rows.rows()]);
+            let mut found = vec![Nearest::default(); rows.rows()];
             for (part, finder) in finders.iter().enumerate() {
-                let columns = self.columns(part);
-                own.clear();
-                rows.iter().for_each(|row| own.extend_from_slice(&row[columns.clone()]));
-                finder.find(MatrixRef::new(&own, columns.len())?, &mut found, cancel)?;
+                finder.find(self.cut(rows, part).view(), &mut found, cancel)?;
                 for (code, found) in codes.iter_mut().skip(part).step_by(self.parts).zip(&found) {
                     *code = found.centroid as u8;
                 }

@@ -1,0 +1,87 @@
+//! What does each kernel cost on each tier this CPU has?
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use magnetite_core::kernels::{self, BLOCK, Kernels};
+use magnetite_core::{Matrix, rng::Rng};
+
+const ROWS: usize = 1024;
+
+fn noise(rows: usize, dim: usize) -> Matrix {
+    let mut rng = Rng::new(0, 0);
+    Matrix::new((0..rows * dim).map(|_| rng.unit() as f32 - 0.5).collect(), dim).unwrap()
+}
+
+/// One vector against another, and one against a block of rows; by numbers read.
+fn vectors(c: &mut Criterion) {
+    for dim in [384, 1024] {
+        let (rows, query) = (noise(ROWS, dim), noise(1, dim));
+        let (rows, query, mut out) = (rows.view(), query.view().row(0), vec![0.0; ROWS]);
+        let mut sum = query.to_vec();
+        let mut group = c.benchmark_group(format!("kernels/dim={dim}"));
+        for kernels in Kernels::available() {
+            let tier = kernels.tier().name();
+            group.throughput(Throughput::Elements(dim as u64));
+            group.bench_function(BenchmarkId::new("dot", tier), |b| {
+                b.iter(|| kernels.dot(black_box(query), rows.row(7)));
+            });
+            group.bench_function(BenchmarkId::new("l2", tier), |b| {
+                b.iter(|| kernels.l2(black_box(query), rows.row(7)));
+            });
+            group.bench_function(BenchmarkId::new("axpy", tier), |b| {
+                b.iter(|| kernels.axpy(1e-9, black_box(query), &mut sum));
+            });
+            group.throughput(Throughput::Elements((ROWS * dim) as u64));
+            group.bench_function(BenchmarkId::new("dots", tier), |b| {
+                b.iter(|| kernels.dots(black_box(query), rows, &mut out));
+            });
+            group.bench_function(BenchmarkId::new("l2s", tier), |b| {
+                b.iter(|| kernels.l2s(black_box(query), rows, &mut out));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Proposals: 256 rows against 1,024 centroids, and finding the best of them.
+fn proposals(c: &mut Criterion) {
+    let (rows, centroids) = (noise(256, 384), noise(ROWS, 384));
+    let mut out = vec![0.0; 256 * ROWS];
+    let mut group = c.benchmark_group("kernels/proposals");
+    group.throughput(Throughput::Elements((256 * ROWS * 384) as u64));
+    group.bench_function("products", |b| {
+        b.iter(|| kernels::products(black_box(rows.view()), centroids.view(), &mut out));
+    });
+    let (halves, mut found) = (vec![0.5; ROWS], Vec::new());
+    group.throughput(Throughput::Elements(ROWS as u64));
+    for kernels in Kernels::available() {
+        group.bench_function(BenchmarkId::new("peaks", kernels.tier().name()), |b| {
+            b.iter(|| {
+                found.clear();
+                kernels.peaks(black_box(&out[..ROWS]), &halves, f32::NEG_INFINITY, 1e-4, &mut found)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The 4-bit scan, by codes looked up.
+fn scan(c: &mut Criterion) {
+    let mut group = c.benchmark_group("kernels/scan");
+    for parts in [48, 192] {
+        let blocks: Vec<u8> = (0..64 * 16 * parts).map(|i| (i * 37 % 251) as u8).collect();
+        let tables: Vec<u8> = (0..16 * parts).map(|i| (i * 53 % 256) as u8).collect();
+        let mut out = vec![0; 64 * BLOCK];
+        group.throughput(Throughput::Elements((64 * BLOCK * parts) as u64));
+        for kernels in Kernels::available() {
+            let name = format!("parts={parts}/{}", kernels.tier().name());
+            group.bench_function(name, |b| {
+                b.iter(|| kernels.scan(black_box(&tables), &blocks, &mut out));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, vectors, proposals, scan);
