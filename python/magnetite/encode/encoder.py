@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from magnetite import _core
 from magnetite._core import FormatError
-from magnetite.encode.artifact import MODEL, TOKENIZER, Artifact
+from magnetite.encode.artifact import MODEL, TOKENIZER, WEIGHTS, Artifact
 from magnetite.encode.session import Session, run_batches
 from magnetite.text import Tokenizer, Tokens, pack
 
@@ -29,40 +29,69 @@ Vectors = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """What turns tokens into vectors."""
+    """What turns texts into vectors."""
 
-    def vectors(
-        self, tokens: Tokens, *, batch_tokens: int, max_tokens: int, progress: Callable[[int], Any]
-    ) -> Vectors:
-        """Return one row for each text of `tokens`; call `progress` with the rows just done."""
+    def encode(
+        self, texts: list[str], batch_tokens: int, progress: Callable[[int], object]
+    ) -> tuple[Vectors, int]:
+        """Return one row for each text, and how many were cut; `progress` hears of rows done."""
         ...
 
 
 class OnnxEngine:
-    """ONNX Runtime over token-budget batches, longest first."""
+    """ONNX Runtime over batches of like length, longest first."""
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        self._session = Session(artifact.directory / MODEL, threads)
-        self._dim = artifact.manifest.dim
-        self._session.open()
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
+        self._tokenizer, self._threads = tokenizer, threads
+        self._dim, self._max_tokens = artifact.manifest.dim, artifact.manifest.max_tokens
+        self.session = Session(artifact.directory / MODEL, threads)
+        self.session.open()
 
-    def vectors(
-        self, tokens: Tokens, *, batch_tokens: int, max_tokens: int, progress: Callable[[int], Any]
-    ) -> Vectors:
-        """Return one row for each text of `tokens`."""
-        batches = pack(np.diff(tokens.starts), batch_tokens, max_tokens)
-        out = np.empty((len(tokens.starts) - 1, self._dim), dtype=np.float32)
+    def encode(
+        self, texts: list[str], batch_tokens: int, progress: Callable[[int], object]
+    ) -> tuple[Vectors, int]:
+        """Return one row for each text, and how many were cut."""
+        tokens = self._tokenizer.encode_batch(
+            texts, max_tokens=self._max_tokens, threads=self._threads
+        )
+        batches = pack(np.diff(tokens.starts), batch_tokens, self._max_tokens)
+        out = np.empty((len(texts), self._dim), dtype=np.float32)
 
         def work(run: Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]) -> None:
             for rows, width in batches:
                 out[rows] = run(*tokens.fill(rows, width))
                 progress(len(rows))
 
-        run_batches(self._session, work)
-        return out
+        run_batches(self.session, work)
+        return out, len(tokens.truncated)
 
 
-ENGINES: dict[str, type[OnnxEngine]] = {"onnx": OnnxEngine, "static": OnnxEngine}
+class StaticEngine:
+    """Rust: the weighted mean of token vectors; nothing is padded, so the budget is no matter."""
+
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
+        self._tokenizer, self._threads = tokenizer, threads
+        self._max_tokens = artifact.manifest.max_tokens
+        self._core = _core.StaticEncoder.load(artifact.directory / WEIGHTS)
+
+    def encode(
+        self,
+        texts: list[str],
+        batch_tokens: int,  # noqa: ARG002 - an engine's signature
+        progress: Callable[[int], object],
+    ) -> tuple[Vectors, int]:
+        """Return one row for each text, and how many were cut."""
+        vectors, cut = self._core.encode_texts(
+            self._tokenizer.core, texts, self._max_tokens, self._threads
+        )
+        progress(len(texts))
+        return vectors, len(cut)
+
+
+ENGINES: dict[str, type[OnnxEngine] | type[StaticEngine]] = {
+    "onnx": OnnxEngine,
+    "static": StaticEngine,
+}
 
 
 class Encoder:
@@ -80,7 +109,8 @@ class Encoder:
         self._count = threading.Lock()
         self._asked_threads = threads
         self._tokenizer = Tokenizer.load(artifact.directory / TOKENIZER)
-        self._engine: Engine = ENGINES[artifact.manifest.engine](artifact, self.threads)
+        make = ENGINES[artifact.manifest.engine]
+        self._engine: Engine = make(artifact, self._tokenizer, self.threads)
 
     @classmethod
     def load(
@@ -170,14 +200,9 @@ class Encoder:
                 slab = listed[start : start + SLAB]
                 if prompt:
                     slab = [prompt + text for text in slab]
-                tokens = self.tokenize(slab)
-                self._tell_truncated(len(tokens.truncated))
-                out[start : start + SLAB] = self._engine.vectors(
-                    tokens,
-                    batch_tokens=batch_tokens,
-                    max_tokens=self.max_tokens,
-                    progress=bar.update,
-                )
+                rows = out[start : start + SLAB]
+                rows[:], cut = self._engine.encode(slab, batch_tokens, bar.update)
+                self._tell_truncated(cut)
         if normalize and not self.artifact.manifest.normalized:
             length = np.linalg.norm(out, axis=1, keepdims=True)
             np.divide(out, length, out=out, where=length > 0)
@@ -269,8 +294,9 @@ def _reopen(directory: Path, fingerprint: str, threads: int | None) -> Encoder:
 
 def _checked(texts: Sequence[str]) -> list[str]:
     """Return the texts as a list, or say which of them is not text."""
-    if isinstance(texts, bytes | bytearray):
-        raise TypeError(f"texts must be a str or a sequence of str; got {_kind(texts)}; decode it")
+    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
+        remedy = "; decode it" if isinstance(texts, bytes | bytearray) else ""
+        raise TypeError(f"texts must be a str or a sequence of str; got {_kind(texts)}{remedy}")
     listed = list(texts)
     for row, text in enumerate(listed):
         if not isinstance(text, str):

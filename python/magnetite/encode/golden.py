@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from magnetite import _core
 from magnetite._core import FormatError
-
-MAX_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,15 @@ class Golden:
     @classmethod
     def read(cls, path: Path, dim: int) -> "Golden":
         """Return the golden rows of `path`, or raise `FormatError` that names it."""
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > min(size, MAX_HEADER_BYTES):
-                raise FormatError(f"{path}: its header claims {length} bytes")
-            raw, data = file.read(length), file.read()
         try:
-            header = json.loads(raw)
-            texts = json.loads(header["__metadata__"]["texts"])
-            tensor = header["vectors"]
-            sound = (
-                all(isinstance(text, str) for text in texts)
-                and tensor["dtype"] == "F32"
-                and tensor["shape"] == [len(texts), dim]
-                and tensor["data_offsets"] == [0, len(data)]
-                and len(data) == 4 * dim * len(texts)
-            )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            texts = json.loads(_core.read_metadata(path)["texts"])
+            vectors = _core.read_tensors(path)["vectors"]
+            sound = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        except (KeyError, RecursionError, json.JSONDecodeError) as error:
             raise FormatError(f"{path} is not a golden file: {error!r}") from None
-        if not sound:
-            raise FormatError(f"{path} is not a golden file: texts and vectors [n, {dim}] disagree")
-        return cls(texts, np.frombuffer(data, dtype="<f4").reshape(len(texts), dim).copy())
+        if not sound or vectors.dtype != np.float32 or vectors.shape != (len(texts), dim):
+            raise FormatError(
+                f"{path} is not a golden file: wanted a float32 row of {dim} for each text, "
+                f"got {vectors.dtype} {vectors.shape}"
+            )
+        return cls(texts, vectors)

@@ -6,11 +6,18 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+# Since 1.29 ONNX Runtime on Linux and macOS reports its use from a thread that starts with its
+# import; a forked child then hangs when it exits. Nothing here reports anything: it stays off
+# unless the variable is set to 0. Read at the import of onnxruntime, hence set before it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 POLL_S = 0.02
 """How long a Ctrl-C may wait before it is seen, where the wait itself cannot be interrupted."""
@@ -30,7 +37,7 @@ class Session:
         self._opened: onnxruntime.InferenceSession | None = None
         _live.add(self)
 
-    def open(self) -> onnxruntime.InferenceSession:
+    def open(self) -> "onnxruntime.InferenceSession":
         """Return the session of this process."""
         with self._lock:
             if self._opened is None:
@@ -60,7 +67,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def _open(model: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(model: Path, threads: int) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -85,6 +94,8 @@ def run_batches(session: Session, work: Callable[[Run], None]) -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed; `work` has stopped or stops at its next node.
     """
+    import onnxruntime
+
     opened = session.open()
     options = onnxruntime.RunOptions()
 
