@@ -1,6 +1,7 @@
 """The recipes and their settings, read from their source: no torch is needed to list them."""
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class Setting:
     """One field of a dataclass that a flag can set."""
 
     name: str
-    kind: click.ParamType | type
+    kind: click.ParamType[Any] | type
     default: Any
     said: str
 
@@ -50,6 +51,13 @@ def settings_of_the_loop() -> list[Setting]:
 def about(recipe: str) -> str:
     """Return the whole of what a recipe says of itself."""
     return ast.get_docstring(_tree(_LEARN / "recipes" / f"{recipe}.py")) or ""
+
+
+def asked(recipe: str) -> list[str]:
+    """Return the columns that a recipe asks for: the names between backticks under `Asks:`."""
+    after = about(recipe).partition("Asks:")[2]
+    paragraph = re.split(r"\n[A-Z]\w+:", after, maxsplit=1)[0]
+    return list(dict.fromkeys(re.findall(r"`(\w+)`", paragraph)))
 
 
 def _first_line(path: Path) -> str:

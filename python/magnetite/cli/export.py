@@ -1,0 +1,38 @@
+"""`magnetite export`: a trained model to an artifact."""
+
+from pathlib import Path
+
+import click
+
+from magnetite.cli.shell import answer, examples, json_option, path_out
+from magnetite.extras import need
+
+
+@click.command(
+    epilog=examples(
+        "magnetite export sentence-transformers/all-MiniLM-L6-v2 -o minilm",
+        "magnetite export ./my-finetuned-model -o mine",
+    )
+)
+@click.argument("source")
+@click.option("-o", "--out", type=path_out, required=True, help="The folder to write.")
+@json_option
+def command(source: str, out: Path, *, as_json: bool) -> None:
+    """Seal SOURCE, a sentence-transformers folder or hub id, as an artifact.
+
+    It is refused when its vectors differ from the model's by more than 1e-4.
+    """
+    for module in ("torch", "onnx"):
+        need(module, extra="export", purpose="export")
+    from magnetite.encode import Artifact
+    from magnetite.learn.export import export
+
+    export(source, out)
+    sealed = Artifact.load(out)
+    payload = {
+        "out": str(out),
+        "fingerprint": sealed.fingerprint,
+        "dim": sealed.manifest.dim,
+        "deviations": sealed.manifest.deviations,
+    }
+    answer(payload, f"{out}: sealed, {sealed.manifest.dim} dimensions", as_json=as_json)

@@ -1,0 +1,134 @@
+"""The whole demo: serve, learn, seal, serve again; then the table and the page."""
+
+import shutil
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magnetite.demo import story
+from magnetite.demo.data import FOLDER, groups, scifact
+from magnetite.demo.serve import Served, serve
+from magnetite.encode import Encoder
+from magnetite.evaluate import Beir, Report, System, read_qrels, score, write_run
+from magnetite.evaluate.examples import examples_of, telling
+
+if TYPE_CHECKING:
+    from magnetite.evaluate import Example
+
+Say = Callable[[str], None]
+MEASURES = ("nDCG@10", "RR@10", "R@100")
+
+
+def run(out: Path, *, say: Say, threads: int | None = None, learn: bool = True) -> Report | None:
+    """Return the report, after writing it, its runs and the trained encoders under `out`.
+
+    Without the extra `eval` there is no report; without `export`, none of what learning adds.
+    """
+    began = time.perf_counter()
+    data = scifact()
+    say(
+        f"SciFact: {len(data.corpus):,} abstracts and {len(data.queries)} test claims "
+        "(CC BY 4.0, ODC-By 1.0)"
+    )
+    encoder = Encoder.load(threads=threads)
+    served = {story.UNTRAINED: _step(story.UNTRAINED, encoder, data, say, threads)}
+    learnable = _has("torch", "transformers", "onnx")
+    facts = {"encoder": f"{encoder.dim} dimensions, {encoder.fingerprint[:16]}"}
+    if learn and learnable:
+        from magnetite.demo.learning import steps
+
+        for name, place, train in steps(threads=threads):
+            say(f"\n{name}")
+            folder = _fresh(out / "encoders" / place)
+            start = time.perf_counter()
+            train(folder)
+            facts[f"training, {name}"] = f"{time.perf_counter() - start:.0f} s, sealing included"
+            say(f"  train  {facts[f'training, {name}']}; {folder}")
+            served[name] = _step("", Encoder.load(folder, threads=threads), data, say, threads)
+    report = _report(data, served) if _has("ir_measures", "pytrec_eval", "matplotlib") else None
+    if report is None:
+        _show(examples_of(data, {n: s.run for n, s in served.items()}, list(data.queries)[:3]), say)
+        say('\nFor figures: pip install "magnetite[eval]"')
+    else:
+        facts["whole demo"] = f"{time.perf_counter() - began:.0f} s"
+        report = replace(report, facts=facts | report.facts)
+        _write(report, served, out)
+        _tell(report, out, say)
+    if learn and not learnable:
+        say('\nTo train it on these abstracts: pip install "magnetite[export,eval]"')
+    return report
+
+
+def _step(name: str, encoder: Encoder, data: Beir, say: Say, threads: int | None) -> Served:
+    if name:
+        say(f"\n{name}")
+    served = serve(encoder, data, threads=threads)
+    for line in served.lines():
+        say(f"  {line}")
+    return served
+
+
+def _report(data: Beir, served: dict[str, Served]) -> Report:
+    training = read_qrels(FOLDER / "qrels" / "train.tsv")
+    parts = groups(data.qrels, training)
+    systems = [System(name, score(data.qrels, step.run, MEASURES)) for name, step in served.items()]
+    _everyone, unseen, _seen = parts
+    runs = {name: served[name].run for name in (systems[0].name, systems[-1].name)}
+    report = Report(
+        title="Magnetite on SciFact",
+        subtitle=f"{len(data.queries)} claims of scientists, answered from {len(data.corpus):,} "
+        "abstracts",
+        systems=systems,
+        groups=parts,
+        measures=MEASURES,
+        facts={name: "; ".join(step.lines()) for name, step in served.items()},
+        examples=examples_of(data, runs, telling(systems, MEASURES[0], parts[unseen])),
+    )
+    return replace(report, remarks=list(story.remarks(report)))
+
+
+def _write(report: Report, served: dict[str, Served], out: Path) -> None:
+    from magnetite.evaluate.html import write_html
+
+    write_html(out / "report.html", report)
+    for number, step in enumerate(served.values()):
+        write_run(out / f"{number}.trec", step.run)
+
+
+def _tell(report: Report, out: Path, say: Say) -> None:
+    say(f"\n{report.table()}\n")
+    for remark in report.remarks:
+        say(textwrap.fill(remark, 96) + "\n")
+    _show(report.examples, say)
+    say(f"\n{out / 'report.html'}: the same with plots")
+
+
+def _show(examples: Sequence["Example"], say: Say) -> None:
+    for example in examples:
+        say(f"“{example.query}”")
+        for system, hits in example.hits.items():
+            say(f"  {system}")
+            for rank, hit in enumerate(hits, start=1):
+                mark = "✓" if hit.relevant else " "
+                say(f"  {mark} {rank}  {hit.score:.3f}  {hit.title}")
+
+
+def _fresh(folder: Path) -> Path:
+    """Return the folder, without the artifact that an earlier demo left there."""
+    if (folder / "artifact.json").exists():
+        shutil.rmtree(folder)
+    return folder
+
+
+def _has(*modules: str) -> bool:
+    for module in modules:
+        try:
+            if find_spec(module) is None:
+                return False
+        except ValueError:  # None in sys.modules: made unimportable
+            return False
+    return True
