@@ -11,13 +11,13 @@ use crate::MatrixRef;
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, |x, y| x * y)
+    sum_of(a, b, product)
 }
 
 /// Σ (aᵢ−bᵢ)². All terms are positive, so the error is at most (2n+2)·ε of the sum itself.
 #[inline(always)]
 pub(super) fn l2(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, |x, y| (x - y) * (x - y))
+    sum_of(a, b, square)
 }
 
 /// yᵢ += alpha·xᵢ.
@@ -52,27 +52,57 @@ pub(super) fn l2s(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
     }
 }
 
+// Functions rather than closures: only these can be told to be compiled into the tier that calls.
+
 #[inline(always)]
-fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+fn product(x: f32, y: f32) -> f32 {
+    x * y
+}
+
+#[inline(always)]
+fn square(x: f32, y: f32) -> f32 {
+    (x - y) * (x - y)
+}
+
+#[inline(always)]
+fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     for (x, y) in a_blocks.iter().zip(b_blocks) {
-        for lane in 0..LANES {
-            sums[lane] += term(x[lane], y[lane]);
-        }
+        add(&mut sums, x, y, term);
     }
-    for (sum, (x, y)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *sum += term(*x, *y);
+    if !a_rest.is_empty() {
+        // Filled up with zeros, whose terms change no sum: +0 is added, and no sum is ever −0.
+        let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
+        x[..a_rest.len()].copy_from_slice(a_rest);
+        y[..b_rest.len()].copy_from_slice(b_rest);
+        add(&mut sums, &x, &y, term);
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
+    // Steps of constant length: with a loop over lengths the sums would live in memory.
+    let sums: [f32; 16] = halve(&sums);
+    let sums: [f32; 8] = halve(&sums);
+    let sums: [f32; 4] = halve(&sums);
+    let sums: [f32; 2] = halve(&sums);
+    sums[0] + sums[1]
+}
+
+#[inline(always)]
+fn add(
+    sums: &mut [f32; LANES],
+    x: &[f32; LANES],
+    y: &[f32; LANES],
+    term: impl Fn(f32, f32) -> f32,
+) {
+    for lane in 0..LANES {
+        sums[lane] += term(x[lane], y[lane]);
     }
-    sums[0]
+}
+
+/// The lower half plus the upper half.
+#[inline(always)]
+fn halve<const N: usize>(sums: &[f32]) -> [f32; N] {
+    std::array::from_fn(|lane| sums[lane] + sums[lane + N])
 }
 
 /// Appends to `found` the positions whose `products[i] − halves[i]` is at least `best − slack`,
@@ -89,17 +119,14 @@ pub(super) fn peaks(
 ) -> f32 {
     let (p_blocks, p_rest) = products.as_chunks::<LANES>();
     let (h_blocks, h_rest) = halves.as_chunks::<LANES>();
-    let larger = |x: f32, y: f32| if y > x { y } else { x };
     let mut tops = [best; LANES];
     for (p, h) in p_blocks.iter().zip(h_blocks) {
         for lane in 0..LANES {
             tops[lane] = larger(tops[lane], p[lane] - h[lane]);
         }
     }
-    for (top, (p, h)) in tops.iter_mut().zip(p_rest.iter().zip(h_rest)) {
-        *top = larger(*top, p - h);
-    }
-    let best = tops.into_iter().fold(best, larger);
+    let rest = p_rest.iter().zip(h_rest).fold(best, |top, (p, h)| larger(top, p - h));
+    let best = tops.into_iter().fold(rest, larger);
     let wanted = best - slack;
     for (i, (p, h)) in p_blocks.iter().zip(h_blocks).enumerate() {
         let mut any = false;
@@ -113,6 +140,11 @@ pub(super) fn peaks(
     }
     push_peaks(p_rest, h_rest, wanted, p_blocks.len() * LANES, found);
     best
+}
+
+#[inline(always)]
+fn larger(x: f32, y: f32) -> f32 {
+    if y > x { y } else { x }
 }
 
 #[inline(always)]
