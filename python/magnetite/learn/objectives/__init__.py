@@ -2,7 +2,13 @@
 
 from magnetite.learn.objectives.contrastive import graded_pairs, hinge, info_nce, sup_con
 from magnetite.learn.objectives.distillation import cosine_distance, listwise_kl, margin_mse
-from magnetite.learn.objectives.geometry import alignment, decorrelation, spread, uniformity
+from magnetite.learn.objectives.geometry import (
+    alignment,
+    decorrelation,
+    principal,
+    spread,
+    uniformity,
+)
 
 __all__ = [
     "alignment",
@@ -13,6 +19,7 @@ __all__ = [
     "info_nce",
     "listwise_kl",
     "margin_mse",
+    "principal",
     "spread",
     "sup_con",
     "uniformity",

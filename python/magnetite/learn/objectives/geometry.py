@@ -46,3 +46,27 @@ def decorrelation(vectors: Tensor) -> Tensor:
 def spread(vectors: Tensor, *, target: float = 1.0, floor: float = 1e-4) -> Tensor:
     """Return max(0, target − √(var + floor)) of each column."""  # [n, d] -> [d]
     return F.relu(target - (vectors.var(0) + floor).sqrt())
+
+
+def principal(vectors: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the `dim` orthonormal directions that keep most of the vectors' inner products.
+
+    Not centred, unlike the usual analysis: cosines are taken about the origin.
+
+    Args:
+        vectors: At least one.                                        # [n, m]
+        dim: At most m.
+
+    Returns:
+        Root mean square along each direction, and the directions.    # [dim], [m, dim]
+    """
+    if dim > vectors.shape[1]:
+        raise ValueError(f"{dim} directions wanted of vectors with {vectors.shape[1]} dimensions")
+    moment = torch.zeros(vectors.shape[1], vectors.shape[1], dtype=torch.float64)
+    for some in vectors.cpu().split(65536):
+        moment += some.double().T @ some.double() / len(vectors)
+    square, directions = torch.linalg.eigh(moment)  # ascending
+    directions = directions.flip(1)[:, :dim]
+    # A direction's sign is free; its largest entry is made positive, so that machines agree.
+    signs = directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    return square.flip(0)[:dim].clamp(min=1e-12).sqrt(), directions * signs
