@@ -1,38 +1,42 @@
-"""An artifact back as a module with trainable weights."""
+"""What was sealed, or saved by others, back as a module with trainable weights."""
 
-import json
+import os
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 
+from magnetite.encode.artifact import MANIFEST, TOKENIZER, WEIGHTS, Artifact
+from magnetite.encode.encoder import BUILTIN
 from magnetite.learn.encoders import StaticEncoder
+from magnetite.learn.export import folder, restore
+from magnetite.learn.types import Embedder
+from magnetite.text import Tokenizer
 
-BUILT_IN = Path(__file__).parents[1] / "encode" / "builtin"
 
-
-def load(artifact: str | Path | None = None) -> StaticEncoder:
-    """Return the encoder that an artifact was sealed from, ready to be trained on.
+def load(source: str | os.PathLike[str] | None = None) -> Embedder:
+    """Return an encoder ready to be trained on.
 
     Args:
-        artifact: Its directory; `None` for the encoder that ships with the package.
+        source: The directory of an artifact, a folder that sentence-transformers saved, or a hub
+            id; `None` for the encoder that ships with the package.
 
     Raises:
-        FileNotFoundError: If the directory or one of its files is missing.
-        ValueError: If the artifact keeps nothing that can be trained.
+        FileNotFoundError: If there is no such directory, or a file of it is missing.
+        FormatError: If a file was changed, or the artifact keeps nothing that can be trained.
     """
-    from magnetite.text import Tokenizer
-
-    folder = BUILT_IN if artifact is None else Path(artifact)
-    about = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    if about["engine"] != "static":
-        raise ValueError(f"{folder} is of engine {about['engine']!r}; want 'static'")
-    tensors = load_file(folder / "model.safetensors")
+    place = BUILTIN if source is None else source
+    if not (Path(place) / MANIFEST).is_file() and source is not None:
+        found = folder.read(folder.find(place))
+        found.tower.tokenizer = Tokenizer.from_json(found.tokenizer)
+        return found.tower
+    artifact = Artifact.load(place)
+    if artifact.manifest.engine != "static":
+        return restore(artifact)
+    tensors = load_file(artifact.directory / WEIGHTS)
     return StaticEncoder.from_int8(
-        tensors["table"].to(torch.int8),
+        tensors["table"],
         tensors["scale"],
         tensors["weight"],
-        tokenizer=tokenizer,
-        max_tokens=about.get("max_tokens"),
+        tokenizer=Tokenizer.load(artifact.directory / TOKENIZER),
+        max_tokens=artifact.manifest.max_tokens,
     )

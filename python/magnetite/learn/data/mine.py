@@ -1,9 +1,11 @@
 """The one miner: embed everything, nearest neighbours through our own index, filter."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magnetite.index import Index
 from magnetite.learn.data.columns import ABSENT, Data
 from magnetite.learn.types import Infer
 
@@ -17,15 +19,11 @@ def nearest(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: At most m are given.
 
     Returns:
-        Rows of items, best first, and their scores.  # [n, min(k, m)] int64, float32
+        Rows of items, best first, -1 where none was found, and their scores.  # [n, min(k, m)]
     """
-    k = min(k, len(items))
-    rows, scores = [], []
-    for some in queries.float().split(1024):
-        found = (some @ items.float().T).sort(dim=1, descending=True, stable=True)
-        rows.append(found.indices[:, :k])
-        scores.append(found.values[:, :k])
-    return torch.cat(rows), torch.cat(scores)
+    index = Index.build(items.float().numpy(), metric="dot")
+    hits = index.search(queries.float().numpy(), min(k, len(items)))
+    return torch.from_numpy(np.array(hits.ids, np.int64)), torch.from_numpy(hits.scores)
 
 
 def mine(
@@ -74,7 +72,7 @@ def mine(
     if isinstance(marked, Tensor):
         relevant = torch.cat([relevant, marked], 1)
     known = (relevant[:, :, None] == candidates[:, None, :]).any(1)
-    trusted = ~known & (scores <= margin * own[:, None])
+    trusted = ~known & (found[which] >= 0) & (scores <= margin * own[:, None])
     # Stable: the trusted ones first, in the order of the ranking.
     place = (~trusted).long().sort(dim=1, stable=True).indices[:, :count]
     mined = candidates.masked_fill(~trusted, ABSENT).gather(1, place)

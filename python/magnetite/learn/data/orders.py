@@ -54,7 +54,7 @@ class OneGroupABatch:
         for group in self.groups[:n].unique():
             rows = (self.groups[:n] == group).nonzero()[:, 0]
             rows = rows[torch.randperm(len(rows), generator=draws)]
-            batches += list(rows[: len(rows) // batch * batch].split(batch))
+            batches += [some for some in rows.split(batch) if len(some) == batch]
         if not batches:
             raise ValueError(f"no group has the {batch} rows of one batch; use a smaller batch")
         return torch.cat([batches[i] for i in torch.randperm(len(batches), generator=draws)])

@@ -36,7 +36,7 @@ class Settings:
     out: Path | None = None  # where checkpoint.pt and log.jsonl go; None: nowhere
     resume: bool = False  # go on from out/checkpoint.pt, if it is there
     save_every: int = 500  # steps; also at the end and when interrupted
-    judge_every: int | None = None  # steps; None: at the end of each pass
+    judge_every: int | None = None  # steps; None: each pass; always at the end of a phase
     log_every: int = 1  # steps
     infer_batch: int = 256  # examples encoded at once while a phase looks at them
     progress: bool = True  # a bar on the terminal
