@@ -32,7 +32,11 @@ class Index:
         ids: NDArray[np.int64] | list[str] | None,
         *,
         metric: str,
+        kind: str | None,
+        lists: int | None,
+        parts: int | None,
         encoder: str | None,
+        seed: int,
         threads: int | None,
     ) -> Index:
         """Return an index of `vectors`; `ids` is None, an int64 array, or a list of str."""
@@ -61,6 +65,9 @@ class Index:
     @property
     def dim(self) -> int:
         """Numbers in a row."""
+    @property
+    def lists(self) -> int | None:
+        """Lists that the rows are in, or None if every search looks at all rows."""
     @property
     def metric(self) -> Literal["dot", "cosine", "l2"]:
         """`dot`, `cosine` or `l2`."""

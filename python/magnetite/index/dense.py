@@ -60,7 +60,11 @@ class Index:
         ids: Ids | None = None,
         metric: Metric = "dot",
         *,
+        kind: Literal["flat", "ivf"] | None = None,
+        lists: int | None = None,
+        parts: int | None = None,
         encoder: str | None = None,
+        seed: int = 0,
         threads: int | None = None,
     ) -> Index:
         """Return an index of `vectors`.
@@ -70,7 +74,12 @@ class Index:
             ids: What each row is called, all different: text or numbers from 0; by default
                 the row's place.                                              # [n]
             metric: What the scores mean.
+            kind: `flat` looks at every row, `ivf` at codes of the rows in the nearest lists; by
+                default the first below 32,768 rows.
+            lists: How many lists; by default 4 times the root of the number of rows.
+            parts: Parts of a code, half a byte each; by default one for four columns.
             encoder: Fingerprint of the encoder that made the vectors; kept with the index.
+            seed: The same vectors, ids and seed give the same bytes.
             threads: As in `resolve_threads`; changes no byte of the index.
 
         Raises:
@@ -78,7 +87,17 @@ class Index:
             TypeError: Something that is not an array of real numbers.
         """
         rows = _rows(vectors, "vectors")
-        core = _core.Index.build(rows, _ids(ids), metric=metric, encoder=encoder, threads=threads)
+        core = _core.Index.build(
+            rows,
+            _ids(ids),
+            metric=metric,
+            kind=kind,
+            lists=lists,
+            parts=parts,
+            encoder=encoder,
+            seed=seed,
+            threads=threads,
+        )
         return cls(core)
 
     @classmethod
@@ -154,6 +173,11 @@ class Index:
     def dim(self) -> int:
         """Numbers in a row."""
         return self._core.dim
+
+    @property
+    def lists(self) -> int | None:
+        """Lists that the rows are in, or None if every search looks at all rows."""
+        return self._core.lists
 
     @property
     def metric(self) -> Metric:

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use magnetite_core::dense::{self, HitIds, Metric, NewIds};
+use magnetite_core::dense::{self, HitIds, Kind, Lists, Metric, NewIds};
 use magnetite_core::store::Verify;
 use magnetite_core::{MatrixRef, Threads};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
@@ -33,18 +33,24 @@ type Found<'py> = (
 impl Index {
     /// Return an index of `vectors`; `ids` is None, an int64 array, or a list of str.
     #[staticmethod]
-    #[pyo3(signature = (vectors, ids, *, metric, encoder, threads))]
+    #[pyo3(signature = (vectors, ids, *, metric, kind, lists, parts, encoder, seed, threads))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn build(
         py: Python<'_>,
         vectors: &Bound<'_, PyAny>,
         ids: &Bound<'_, PyAny>,
         metric: &str,
+        kind: Option<&str>,
+        lists: Option<usize>,
+        parts: Option<usize>,
         encoder: Option<String>,
+        seed: u64,
         threads: Option<usize>,
     ) -> PyResult<Self> {
         let rows = Rows::borrow(vectors, "vectors")?;
         let (rows, ids) = (rows.view()?, Ids::borrow(ids)?);
-        let build = dense::Build { metric: parse_metric(metric)?, encoder };
+        let kind = parse_kind(kind, Lists { lists, parts })?;
+        let build = dense::Build { metric: parse_metric(metric)?, encoder, kind, seed };
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let ids = ids.view()?;
         enter(py, |cancel| dense::Index::build(rows, ids, &build, threads, cancel)).map(Self)
@@ -95,6 +101,12 @@ impl Index {
         self.0.dim()
     }
 
+    /// Lists that the rows are in, or None if every search looks at all rows.
+    #[getter]
+    fn lists(&self) -> Option<usize> {
+        self.0.lists()
+    }
+
     /// `dot`, `cosine` or `l2`.
     #[getter]
     fn metric(&self) -> &'static str {
@@ -143,6 +155,19 @@ fn parse_metric(name: &str) -> PyResult<Metric> {
         _ => {
             let want = "\"dot\", \"cosine\" or \"l2\"";
             Err(to_python(magnetite_core::Error::range("metric", want, format!("{name:?}"))))
+        }
+    }
+}
+
+/// No kind is the index's own choice, unless something was said of lists.
+fn parse_kind(name: Option<&str>, lists: Lists) -> PyResult<Kind> {
+    match name {
+        None if lists == Lists::default() => Ok(Kind::Auto),
+        Some("flat") if lists == Lists::default() => Ok(Kind::Flat),
+        None | Some("ivf") => Ok(Kind::Ivf(lists)),
+        Some(name) => {
+            let want = "None, \"ivf\", or \"flat\" without lists and parts";
+            Err(to_python(magnetite_core::Error::range("kind", want, format!("{name:?}"))))
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod flat;
 mod ids;
+mod ivf;
 mod score;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use ids::{IdKind, NewIds};
+pub use ivf::Lists;
 pub use score::Metric;
 
 use crate::store::{self, Column, Sections, Segment, Verify};
@@ -21,6 +23,7 @@ use crate::topk::Scored;
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
 use flat::Flat;
 use ids::Ids;
+use ivf::Ivf;
 
 /// What the manifest calls this index.
 const KIND: &str = "dense";
@@ -28,6 +31,8 @@ const KIND: &str = "dense";
 const MOST_RESULTS: usize = 1 << 20;
 /// Rows are numbered by 32 bits inside an index.
 const MOST_ROWS: usize = u32::MAX as usize;
+/// From here on lists are worth their build: a flat search takes milliseconds.
+const LARGE: usize = 1 << 15;
 /// Up to here the bounds of rounding stay below 1 %.
 const MOST_COLUMNS: usize = 1 << 16;
 
@@ -38,6 +43,22 @@ pub struct Build {
     pub metric: Metric,
     /// The fingerprint of the encoder that made the vectors.
     pub encoder: Option<String>,
+    /// Which rows a search looks at.
+    pub kind: Kind,
+    /// The same seed gives the same bytes.
+    pub seed: u64,
+}
+
+/// Which rows a search looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// All of them in a small index, those of the nearest lists in a large one.
+    #[default]
+    Auto,
+    /// All of them: exact.
+    Flat,
+    /// Those of the nearest lists.
+    Ivf(Lists),
 }
 
 /// How to search.
@@ -120,6 +141,7 @@ struct About {
 #[serde(rename_all = "lowercase")]
 enum SegmentKind {
     Flat,
+    Ivf(ivf::Shape),
 }
 
 /// An immutable index over rows of one length.
@@ -134,6 +156,7 @@ pub struct Index {
 #[derive(Debug)]
 enum Body {
     Flat(Flat),
+    Ivf(Box<Ivf>),
 }
 
 impl Index {
@@ -163,7 +186,17 @@ impl Index {
             ids: ids.kind(),
             encoder: build.encoder.clone(),
         };
-        let body = Body::Flat(Flat::build(rows, threads, cancel)?);
+        let lists = match build.kind {
+            Kind::Auto => (vectors.rows() >= LARGE).then(Lists::default),
+            Kind::Flat => None,
+            Kind::Ivf(lists) => Some(lists),
+        };
+        let body = match lists {
+            None => Body::Flat(Flat::build(rows, threads, cancel)?),
+            Some(lists) => {
+                Body::Ivf(Ivf::build(metric, &rows, lists, build.seed, threads, cancel)?.into())
+            }
+        };
         Ok(Self { attributes, rows: vectors.rows(), ids, body })
     }
 
@@ -181,6 +214,9 @@ impl Index {
         if !(1..=MOST_RESULTS).contains(&k) {
             return Err(Error::range("k", format!("1 to {MOST_RESULTS}"), k));
         }
+        if search.probes == Some(0) {
+            return Err(Error::range("probes", "at least 1", 0));
+        }
         let queries = queries.expect_dim("queries", self.dim())?;
         let queries = self.metric().prepare("queries", queries, None, threads, cancel)?;
         let best = k.min(self.rows);
@@ -188,6 +224,7 @@ impl Index {
             Body::Flat(flat) => {
                 flat.search(self.metric(), queries.view(), best, threads, cancel)?
             }
+            Body::Ivf(ivf) => ivf.search(queries.view(), best, search, threads, cancel)?,
         };
         self.name(found, k)
     }
@@ -259,6 +296,9 @@ impl Index {
         let ids = Ids::open(attributes.ids, segment, rows)?;
         let body = match kind {
             SegmentKind::Flat => Body::Flat(Flat::open(segment, rows, dim)?),
+            SegmentKind::Ivf(shape) => {
+                Body::Ivf(Ivf::open(attributes.metric, shape, segment, rows, dim)?.into())
+            }
         };
         Ok(Self { attributes, rows, ids, body })
     }
@@ -270,8 +310,9 @@ impl Index {
     }
 
     fn about(&self) -> Vec<u8> {
-        let kind = match self.body {
+        let kind = match &self.body {
             Body::Flat(_) => SegmentKind::Flat,
+            Body::Ivf(ivf) => SegmentKind::Ivf(ivf.shape()),
         };
         let about = About { kind, rows: self.rows, attributes: self.attributes.clone() };
         serde_json::to_vec(&about).expect("plain data")
@@ -282,6 +323,7 @@ impl Index {
         self.ids.sections(&mut sections)?;
         match &self.body {
             Body::Flat(flat) => flat.sections(&mut sections)?,
+            Body::Ivf(ivf) => ivf.sections(&mut sections)?,
         }
         Ok(sections)
     }
@@ -289,6 +331,14 @@ impl Index {
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows
+    }
+
+    /// Lists that the rows are in; `None` if every search looks at all rows.
+    pub fn lists(&self) -> Option<usize> {
+        match &self.body {
+            Body::Flat(_) => None,
+            Body::Ivf(ivf) => Some(ivf.lists()),
+        }
     }
 
     /// Whether there are no rows.

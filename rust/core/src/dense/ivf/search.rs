@@ -1,0 +1,171 @@
+//! From a query to its best rows.
+
+use super::Ivf;
+use crate::dense::{Cost, Found, Metric, Search};
+use crate::kernels::{BLOCK, Kernels};
+use crate::quantize::ByteTables;
+use crate::topk::{Scored, TopK};
+use crate::{Cancel, MatrixRef, Result, Threads};
+
+/// Part of the lists that are looked into unless the caller says otherwise.
+const PROBED: f64 = 0.2;
+/// Rows scored exactly unless the caller says otherwise, and for each result wanted.
+const RESCORED: usize = 200;
+const RESCORED_PER_RESULT: usize = 10;
+/// How far beyond its centroid a list may reach towards the query, in spreads: best on real text
+/// vectors among 0, 0.1, 0.2, 0.3, 0.5; a fifth fewer codes for the same recall as 0.
+const REACH: f32 = 0.3;
+/// Queries that share one round of buffers; between rounds `cancel` is polled.
+const ROUND: usize = 8;
+
+/// Buffers of one query, used again by the next.
+#[derive(Default)]
+struct Scratch {
+    lists: Vec<f32>,
+    sums: Vec<u16>,
+}
+
+impl Ivf {
+    /// The `k` best rows that were found for each of `queries`, which are prepared.
+    pub(in crate::dense) fn search(
+        &self,
+        queries: MatrixRef<'_>,
+        k: usize,
+        search: &Search,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Found>> {
+        let probes =
+            search.probes.unwrap_or_else(|| (PROBED * self.lists() as f64).ceil() as usize);
+        let rescore = search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k);
+        let found = threads.blocks(queries.rows(), ROUND, cancel, |round| {
+            let mut scratch = Scratch::default();
+            let one = |query| self.search_one(query, k, probes, rescore, &mut scratch, cancel);
+            queries.slice(round).iter().map(one).collect::<Result<Vec<_>>>()
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn search_one(
+        &self,
+        query: &[f32],
+        k: usize,
+        probes: usize,
+        rescore: usize,
+        scratch: &mut Scratch,
+        cancel: &Cancel,
+    ) -> Result<Found> {
+        let lists = self.nearest_lists(query, k, probes, &mut scratch.lists)?;
+        let tables = match self.metric {
+            Metric::L2 => self.quantizer.l2_table(query),
+            _ => self.quantizer.dot_table(query),
+        };
+        let tables = tables.to_bytes();
+        let mut best = TopK::new(rescore);
+        let mut codes = 0;
+        for list in lists {
+            cancel.check()?;
+            codes +=
+                self.scan(list.id as usize, list.score, &tables, &mut scratch.sums, &mut best)?;
+        }
+        let candidates = best.into_sorted();
+        let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
+        Ok(Found { best: self.rescore(query, k, &candidates)?, cost })
+    }
+
+    /// The `probes` lists to look into, or more if those hold fewer than `k` rows. Each with what its
+    /// centroid adds to the score of its codes.
+    fn nearest_lists(
+        &self,
+        query: &[f32],
+        k: usize,
+        probes: usize,
+        scores: &mut Vec<f32>,
+    ) -> Result<Vec<Scored>> {
+        let kernels = Kernels::best();
+        scores.resize(self.lists(), 0.0);
+        self.metric.scores(kernels, query, self.centroids()?, scores);
+        let reach = match self.metric {
+            Metric::L2 => 0.0,
+            _ => REACH * kernels.dot(query, query).sqrt(),
+        };
+        let spreads = self.spreads.all()?;
+        let mut probes = probes.clamp(1, self.lists());
+        loop {
+            let mut best = TopK::new(probes);
+            for (list, (score, spread)) in (0..).zip(scores.iter().zip(spreads)) {
+                best.push(score + reach * spread, list);
+            }
+            let mut lists = best.into_sorted();
+            let mut rows = 0;
+            for list in &mut lists {
+                rows += self.positions(list.id as usize)?.len();
+                // A code under l2 stands for the whole row; nothing is added.
+                let own = scores[list.id as usize];
+                list.score = if self.metric == Metric::L2 { 0.0 } else { own };
+            }
+            if rows >= k || probes == self.lists() {
+                return Ok(lists);
+            }
+            probes = (2 * probes).min(self.lists());
+        }
+    }
+
+    /// Offers the codes of `list` to `best` and returns how many there were.
+    fn scan(
+        &self,
+        list: usize,
+        added: f32,
+        tables: &ByteTables,
+        sums: &mut Vec<u16>,
+        best: &mut TopK,
+    ) -> Result<usize> {
+        let positions = self.positions(list)?;
+        let codes = self.codes.get(self.code_starts[list]..self.code_starts[list + 1])?;
+        sums.resize(positions.len().next_multiple_of(BLOCK), 0);
+        Kernels::best().scan(tables.bytes(), codes, sums);
+        let mut least = least_sum(best.threshold(), added, tables);
+        let sums = &sums[..positions.len()];
+        for (block, start) in sums.chunks(BLOCK).zip(positions.clone().step_by(BLOCK)) {
+            if !block.iter().fold(false, |any, &sum| any | (sum >= least)) {
+                continue;
+            }
+            for (&sum, position) in block.iter().zip(start as u64..) {
+                if sum >= least {
+                    best.push(added + tables.score(sum), position);
+                }
+            }
+            least = least_sum(best.threshold(), added, tables);
+        }
+        Ok(positions.len())
+    }
+
+    /// The `k` best of `candidates` (positions) by their exact scores, as rows.
+    fn rescore(&self, query: &[f32], k: usize, candidates: &[Scored]) -> Result<Vec<Scored>> {
+        let kernels = Kernels::best();
+        let mut best = TopK::new(k);
+        for candidate in candidates {
+            let position = candidate.id as usize;
+            let mut score = [0.0];
+            self.metric.scores(kernels, query, self.vector(position)?, &mut score);
+            best.push(score[0], u64::from(self.rows.get(position..position + 1)?[0]));
+        }
+        Ok(best.into_sorted())
+    }
+}
+
+/// Every sum below this one has a score below `threshold`.
+///
+/// The score `added + tables.score(sum)`, as rounded, never falls as the sum grows, so it is enough
+/// that the next lower sum fails. The guess is off by a step or two; where roundings hide the steps
+/// altogether, nothing is ruled out.
+fn least_sum(threshold: f32, added: f32, tables: &ByteTables) -> u16 {
+    if threshold == f32::NEG_INFINITY || tables.step() == 0.0 {
+        return 0;
+    }
+    let reaches = |sum: u16| added + tables.score(sum) >= threshold;
+    let guess = f64::from(threshold) - f64::from(added) - f64::from(tables.score(0));
+    let guess = (guess / tables.step()).clamp(0.0, f64::from(u16::MAX)) as u16;
+    let known = (guess.saturating_sub(64)..=guess).rev().find(|&sum| sum == 0 || !reaches(sum - 1));
+    known.unwrap_or(0)
+}
