@@ -1,6 +1,6 @@
 //! Vector search: what it returns, in which order, and that nothing but the input decides it.
 
-use magnetite_core::dense::{Build, HitIds, Hits, Index, Metric, NewIds, Search};
+use magnetite_core::dense::{Build, HitIds, Hits, Index, Kind, Lists, Metric, NewIds, Search};
 use magnetite_core::kernels::Kernels;
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
@@ -214,4 +214,147 @@ fn what_cannot_be_searched_is_refused() {
     assert!(matches!(refuse(&[1.0; 3], 3, usize::MAX), Error::Range { what: "k", .. }));
     assert!(matches!(refuse(&[1.0, 1.0, f32::NAN], 3, 1), Error::NotFinite { .. }));
     assert!(matches!(refuse(&[0.0; 3], 3, 1), Error::Range { .. }));
+}
+
+fn ivf(vectors: MatrixRef<'_>, metric: Metric, lists: Option<usize>, threads: usize) -> Index {
+    let kind = Kind::Ivf(Lists { lists, parts: None });
+    let build = Build { metric, kind, seed: 9, ..Build::default() };
+    let threads = Threads::new(threads).unwrap();
+    Index::build(vectors, NewIds::Rows, &build, threads, &Cancel::new()).unwrap()
+}
+
+/// Rows around `centres` centres, one after the other.
+fn clustered(rows: usize, dim: usize, centres: usize, seed: u64) -> Matrix {
+    let (around, mut out) = (gaussian(centres, dim, seed), gaussian(rows, dim, !seed));
+    for i in 0..rows {
+        let centre = around.view().row(i % centres);
+        out.row_mut(i).iter_mut().zip(centre).for_each(|(x, c)| *x += 3.0 * c);
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn lists_searched_and_scored_in_full_return_the_bits_of_flat_search(
+        rows in 16usize..600, dim in 1usize..40, lists in 1usize..30, k in 1usize..40, seed: u64,
+    ) {
+        let vectors = clustered(rows, dim, 5, seed);
+        let queries = gaussian(5, dim, seed ^ 1);
+        for metric in METRICS {
+            let flat = build(vectors.view(), NewIds::Rows, metric);
+            let index = ivf(vectors.view(), metric, Some(lists.min(rows)), 1);
+            let all = Search { k, probes: Some(usize::MAX), rescore: Some(rows) };
+            let hits = index.search(queries.view(), &all, Threads::ONE, &Cancel::new()).unwrap();
+            prop_assert_eq!(bits(&hits), bits(&search(&flat, queries.view(), k, 1)));
+            prop_assert!(hits.costs.iter().all(|cost| cost.codes == rows as u64));
+        }
+    }
+
+    #[test]
+    fn every_candidate_is_among_the_best_codes(
+        rows in 64usize..600, dim in 4usize..40, keep in 1usize..60, seed: u64,
+    ) {
+        // All lists, few rescored: what is returned must be what the codes rank first, up to the
+        // error of the codes themselves, so at least one of the true best half is there.
+        let vectors = clustered(rows, dim, 7, seed);
+        let index = ivf(vectors.view(), Metric::Dot, Some(8), 1);
+        let some = Search { k: keep, probes: Some(8), rescore: Some(keep) };
+        let hits = index.search(vectors.view().slice(0..4), &some, Threads::ONE, &Cancel::new());
+        let hits = hits.unwrap();
+        prop_assert!(hits.costs.iter().all(|cost| cost.rows == keep as u64));
+        for (i, query) in vectors.view().slice(0..4).iter().enumerate() {
+            let wanted = oracle::top_k(vectors.view(), query, rows.div_ceil(2), oracle::dot);
+            let best = numbers(&hits)[i * keep] as usize;
+            prop_assert!(wanted.iter().any(|(row, _)| *row == best));
+        }
+    }
+
+    #[test]
+    fn fewer_probes_than_hold_k_rows_are_made_more(rows in 20usize..200, seed: u64) {
+        let vectors = clustered(rows, 6, 4, seed);
+        let index = ivf(vectors.view(), Metric::L2, Some(10), 1);
+        let one = Search { k: rows + 3, probes: Some(1), rescore: None };
+        let hits = index.search(vectors.view().slice(0..2), &one, Threads::ONE, &Cancel::new());
+        prop_assert_eq!(hits.unwrap().counts, [rows as i64; 2]);
+    }
+}
+
+#[test]
+fn two_builds_of_one_seed_are_the_same_bytes_for_any_number_of_threads() {
+    let vectors = clustered(3000, 20, 30, 3);
+    let one = ivf(vectors.view(), Metric::Cosine, None, 1).to_segment().unwrap();
+    for threads in [1, 2, 5] {
+        assert!(ivf(vectors.view(), Metric::Cosine, None, threads).to_segment().unwrap() == one);
+    }
+}
+
+#[test]
+fn one_query_alone_and_among_many_return_the_same_bits_from_lists() {
+    let vectors = clustered(4000, 24, 40, 5);
+    let queries = clustered(100, 24, 40, 5);
+    for metric in METRICS {
+        let index = ivf(vectors.view(), metric, None, 2);
+        let together = search(&index, queries.view(), 10, 2);
+        for i in 0..100 {
+            let alone = search(&index, queries.view().slice(i..i + 1), 10, 1);
+            assert_eq!(numbers(&alone), &numbers(&together)[10 * i..][..10]);
+            assert_eq!(alone.scores, together.scores[10 * i..][..10]);
+        }
+    }
+}
+
+/// A pinned number on fixed data: it may rise, it must not fall.
+#[test]
+fn a_fifth_of_the_lists_holds_nearly_all_of_the_best() {
+    let vectors = clustered(20_000, 32, 200, 7);
+    let queries = clustered(200, 32, 200, 8);
+    let mut found = 0;
+    let (flat, index) = (
+        build(vectors.view(), NewIds::Rows, Metric::Cosine),
+        ivf(vectors.view(), Metric::Cosine, None, 2),
+    );
+    let (wanted, hits) =
+        (search(&flat, queries.view(), 10, 2), search(&index, queries.view(), 10, 2));
+    for (got, wanted) in numbers(&hits).chunks(10).zip(numbers(&wanted).chunks(10)) {
+        found += wanted.iter().filter(|id| got.contains(id)).count();
+    }
+    let scanned: u64 = hits.costs.iter().map(|cost| cost.codes).sum();
+    assert!(found >= 1_960, "{found} of 2000");
+    assert!(scanned < 20_000 * 200 / 4, "{scanned}");
+}
+
+#[test]
+fn equal_rows_and_single_columns_are_no_trouble_for_lists() {
+    for dim in [1, 3] {
+        let vectors = Matrix::new(vec![0.5; 40 * dim], dim).unwrap();
+        for metric in METRICS {
+            let index = ivf(vectors.view(), metric, Some(7), 1);
+            let hits = search(&index, vectors.view().slice(0..1), 5, 1);
+            assert_eq!(numbers(&hits), [0, 1, 2, 3, 4], "{metric:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_put_in_lists_is_refused() {
+    let vectors = gaussian(20, 4, 1);
+    let refuse = |rows: MatrixRef<'_>, lists, parts| {
+        let build = Build { kind: Kind::Ivf(Lists { lists, parts }), ..Build::default() };
+        Index::build(rows, NewIds::Rows, &build, Threads::ONE, &Cancel::new()).unwrap_err()
+    };
+    assert!(matches!(refuse(vectors.view().slice(0..15), None, None), Error::Range { .. }));
+    for lists in [0, 21] {
+        assert!(matches!(
+            refuse(vectors.view(), Some(lists), None),
+            Error::Range { what: "lists", .. }
+        ));
+    }
+    for parts in [0, 5] {
+        assert!(matches!(
+            refuse(vectors.view(), None, Some(parts)),
+            Error::Range { what: "parts", .. }
+        ));
+    }
 }

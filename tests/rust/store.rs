@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use magnetite_core::dense::{Build, Hits, Index, NewIds, Search};
+use magnetite_core::dense::{Build, Hits, Index, Kind, Lists, NewIds, Search};
 use magnetite_core::store::{Segment, Verify};
 use magnetite_core::{Cancel, Error, Result, Threads, rng::Rng};
 use proptest::prelude::*;
@@ -10,14 +10,31 @@ use proptest::prelude::*;
 use crate::dense::{gaussian, texts};
 
 fn small(ids: NewIds<'_>, rows: usize) -> Index {
+    small_of(Kind::Flat, ids, rows)
+}
+
+fn small_of(kind: Kind, ids: NewIds<'_>, rows: usize) -> Index {
     let vectors = gaussian(rows, 5, 1);
-    Index::build(vectors.view(), ids, &Build::default(), Threads::ONE, &Cancel::new()).unwrap()
+    let build = Build { kind, ..Build::default() };
+    Index::build(vectors.view(), ids, &build, Threads::ONE, &Cancel::new()).unwrap()
+}
+
+/// One of each kind of index and of ids: every section that there is.
+fn one_of_each() -> Vec<Index> {
+    let (numbers, texts) = ((10..27).collect::<Vec<i64>>(), texts(17));
+    let lists = Kind::Ivf(Lists { lists: Some(3), parts: Some(2) });
+    vec![
+        small(NewIds::Rows, 12),
+        small(NewIds::Numbers(&numbers), 17),
+        small(NewIds::Text(&texts), 17),
+        small_of(lists, NewIds::Rows, 17),
+    ]
 }
 
 /// Everything that a caller can see of an index: itself, and a search that touches all of it.
 fn use_all(index: &Index) -> Result<(usize, Hits<'_>)> {
     let queries = gaussian(3, index.dim(), 2);
-    let search = Search { k: index.len().max(1), ..Search::default() };
+    let search = Search { k: index.len().max(1), probes: Some(usize::MAX), rescore: None };
     let hits = index.search(queries.view(), &search, Threads::ONE, &Cancel::new())?;
     Ok((index.len(), hits))
 }
@@ -48,9 +65,7 @@ fn holds(bytes: &[u8], wanted: &(usize, Hits<'_>)) -> std::result::Result<(), St
 
 #[test]
 fn every_truncation_and_every_flipped_bit_is_refused_or_changes_nothing() {
-    let (numbers, texts) = ((10..22).collect::<Vec<i64>>(), texts(12));
-    for ids in [NewIds::Rows, NewIds::Numbers(&numbers), NewIds::Text(&texts)] {
-        let index = small(ids, 12);
+    for index in one_of_each() {
         let (bytes, wanted) = (index.to_segment().unwrap(), use_all(&index).unwrap());
         holds(&bytes, &wanted).unwrap();
         for length in 0..bytes.len() {
@@ -66,10 +81,11 @@ fn every_truncation_and_every_flipped_bit_is_refused_or_changes_nothing() {
 
 #[test]
 fn bytes_overwritten_at_random_are_refused_or_change_nothing() {
-    let index = small(NewIds::Rows, 12);
-    let (original, wanted) = (index.to_segment().unwrap(), use_all(&index).unwrap());
+    let all = one_of_each();
+    let all: Vec<_> = all.iter().map(|i| (i.to_segment().unwrap(), use_all(i).unwrap())).collect();
     let mut rng = Rng::new(5, 0);
-    for case in 0..50_000 {
+    for case in 0..60_000 {
+        let (original, wanted) = &all[case % all.len()];
         let mut bytes = original.clone();
         for _ in 0..=rng.below(4) {
             let (at, length) = (rng.below(bytes.len()), 1 + rng.below(16));
@@ -80,7 +96,7 @@ fn bytes_overwritten_at_random_are_refused_or_change_nothing() {
         if rng.below(4) == 0 {
             bytes.extend(std::iter::repeat_n(0, 1 + rng.below(200)));
         }
-        holds(&bytes, &wanted).unwrap_or_else(|problem| panic!("case {case}: {problem}"));
+        holds(&bytes, wanted).unwrap_or_else(|problem| panic!("case {case}: {problem}"));
     }
 }
 
@@ -88,10 +104,8 @@ fn bytes_overwritten_at_random_are_refused_or_change_nothing() {
 #[test]
 fn hostile_sections_under_right_checksums_never_panic() {
     let mut rng = Rng::new(6, 0);
-    let texts = texts(12);
-    let numbers: Vec<i64> = (0..12).map(|i| 3 * i).collect();
-    for ids in [NewIds::Rows, NewIds::Numbers(&numbers), NewIds::Text(&texts)] {
-        let bytes = small(ids, 12).to_segment().unwrap();
+    for index in one_of_each() {
+        let bytes = index.to_segment().unwrap();
         let segment = Segment::from_bytes(Path::new("x"), &bytes, Verify::Full).unwrap();
         let sections: Vec<(String, Vec<u8>)> = segment
             .sections()
@@ -99,7 +113,8 @@ fn hostile_sections_under_right_checksums_never_panic() {
             .collect();
         for _ in 0..10_000 {
             let mut sections = sections.clone();
-            let (_, bytes) = &mut sections[rng.below(6).min(2)];
+            let changed = rng.below(sections.len());
+            let (_, bytes) = &mut sections[changed];
             change(&mut rng, bytes);
             let borrowed = sections.iter().map(|(name, bytes)| (&name[..], &bytes[..])).collect();
             let bytes = magnetite_core::store::segment_bytes(&borrowed);

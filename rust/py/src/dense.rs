@@ -6,7 +6,7 @@ use magnetite_core::dense::{self, HitIds, Kind, Lists, Metric, NewIds};
 use magnetite_core::store::Verify;
 use magnetite_core::{MatrixRef, Threads};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -187,7 +187,10 @@ impl<'py> Ids<'py> {
         if let Ok(numbers) = value.extract() {
             return Ok(Self::Numbers(numbers));
         }
-        value.extract().map(Self::Text).map_err(|_| {
+        value.extract().map(Self::Text).map_err(|error| {
+            if error.is_instance_of::<PyValueError>(value.py()) {
+                return PyValueError::new_err(format!("ids must be Unicode text; {error}"));
+            }
             let got = value.get_type();
             PyTypeError::new_err(format!("ids must be int64 numbers or a list of str; got {got}"))
         })
