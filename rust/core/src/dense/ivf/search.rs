@@ -7,10 +7,11 @@ use crate::quantize::ByteTables;
 use crate::topk::{Scored, TopK};
 use crate::{Cancel, MatrixRef, Result, Threads};
 
-/// Part of the lists that are looked into unless the caller says otherwise.
-const PROBED: f64 = 0.2;
+/// Part of the lists that are looked into unless the caller says otherwise. With the next number it
+/// finds 99 % of the true ten among 111,067 text vectors, in less than a quarter of the codes.
+const PROBED: f64 = 0.24;
 /// Rows scored exactly unless the caller says otherwise, and for each result wanted.
-const RESCORED: usize = 200;
+const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
 /// How far beyond its centroid a list may reach towards the query, in spreads: best on real text
 /// vectors among 0, 0.1, 0.2, 0.3, 0.5; a fifth fewer codes for the same recall as 0.
