@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from magnetite import learn
+from magnetite.learn.data import Data, Vectors
+from magnetite.learn.objectives import info_nce
+from magnetite.learn.pairs import own_row
 from magnetite.text import Tokenizer
 
 WORDS = 40
@@ -123,3 +127,36 @@ def tower(*, normalize=False, dropout=0.1) -> learn.Tower:
     return learn.Tower(
         backbone, pool.mean, dim=16, normalize=normalize, tokenizer=tokenizer(), max_tokens=32
     )
+
+
+class Mixed(learn.Method):
+    """What mixes rows, and weights of its own, in the loss; two inputs of one encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedder = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.3), nn.Linear(4, 4))
+        self.embedder.tokenizer = None
+        self.norm = nn.BatchNorm1d(4)
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+
+    def encode(self, batch):
+        z = {name: self.embedder(rows) for name, rows in batch.inputs.items()}
+        return z | {"count": batch.facts["row"] * 1, "still": z["a"].detach()}
+
+    def loss(self, z, facts):
+        scores = self.norm(z["a"]) @ self.norm(z["b"]).T * self.log_scale.exp()
+        return {"nce": info_nce(scores, own_row(scores)).mean(), "still": z["still"].mean() * 0}
+
+
+def mixed_data(n=16):
+    draws = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(n, 3, generator=draws, dtype=torch.float64) for _ in "ab")
+    return Data({"a": Vectors(a), "b": Vectors(b)})
+
+
+def train_mixed():
+    """Return the outcome and the method of a float64 run of `Mixed`."""
+    torch.manual_seed(0)
+    method = Mixed().double()
+    settings = learn.Settings(epochs=3, batch=8, lr=0.01, progress=False)
+    return learn.train(method, mixed_data(), settings), method

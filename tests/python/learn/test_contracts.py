@@ -10,8 +10,11 @@ import torch
 from torch.testing import assert_close
 
 from magnetite import learn
+from magnetite.encode import Encoder
 from magnetite.learn import objectives, recipes
 from magnetite.learn.encoders import embed
+from magnetite.learn.export import export
+from magnetite.learn.export.static import QUANTIZED_BOUND
 from magnetite.learn.randomness import keyed, mix_rows
 from magnetite.learn.train.gradient import accumulate
 from magnetite.learn.types import Padded, trainable
@@ -120,6 +123,13 @@ def test_two_processes_equal_one(name, two_processes):
     assert_close(two_processes[name]["state"], method.state_dict(), rtol=1e-6, atol=1e-8)
 
 
+def test_two_processes_equal_one_when_the_loss_mixes_rows_and_learns(two_processes):
+    # A weight used on both sides, batch norm, a learned temperature: plain averaging is wrong here.
+    outcome, method = cases.train_mixed()
+    assert_close(two_processes["mixed"]["losses"], outcome.losses, rtol=1e-10, atol=1e-12)
+    assert_close(two_processes["mixed"]["state"], method.state_dict(), rtol=1e-7, atol=1e-9)
+
+
 @every_case
 def test_more_padding_changes_nothing(name):
     case = cases.case(name)
@@ -200,6 +210,25 @@ def test_the_loss_equals_the_papers_written_as_a_loop(name):
         z = method.encode(batch)
     total = sum(float(loss) for loss in method.loss(z, batch.facts).values())
     assert total == pytest.approx(case.written(z, batch.facts, method), rel=1e-10)
+
+
+@every_case
+def test_each_export_equals_its_module(name, tmp_path):
+    case = cases.case(name)
+    _, method = case.train(epochs=1)
+    column = learn.Data.of_texts(text=cases.texts(9, seed=99)).texts("text")
+    for label, module in method.float().exports().items():
+        module.eval().max_tokens = module.max_tokens or 32
+        export(module, tmp_path / label)
+        found = Encoder.load(tmp_path / label).encode(column.table.texts)
+        padded = column.table.tokenized(module.tokenizer, 32).padded(column.rows)
+        with torch.no_grad():
+            wanted = module(padded.ids, padded.mask)
+            again = learn.load(tmp_path / label).eval()(padded.ids, padded.mask)
+        # A table is rounded to int8 when it is sealed; what comes back is what was sealed.
+        bound = QUANTIZED_BOUND if isinstance(module, learn.StaticEncoder) else 1e-4
+        assert_close(torch.from_numpy(found), wanted, rtol=0, atol=bound)
+        assert_close(torch.from_numpy(found), again, rtol=0, atol=1e-5)
 
 
 @every_case

@@ -13,8 +13,7 @@ from torch.testing import assert_close
 
 from magnetite import learn
 from magnetite.learn.data import Data, Vectors, in_order
-from magnetite.learn.objectives import alignment, info_nce
-from magnetite.learn.pairs import own_row
+from magnetite.learn.objectives import alignment
 from magnetite.learn.recipes import pairs
 from magnetite.learn.train import constant, cosine, linear, plot_log, read_log
 from magnetite.learn.train.gradient import accumulate
@@ -135,36 +134,11 @@ def test_groups_have_their_own_rate_and_decay():
 # -- gradients
 
 
-class Mixed(learn.Method):
-    """What mixes rows, and weights of its own, in the loss; two inputs of one encoder."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedder = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.3), nn.Linear(4, 4))
-        self.embedder.tokenizer = None
-        self.norm = nn.BatchNorm1d(4)
-        self.log_scale = nn.Parameter(torch.tensor(1.0))
-
-    def encode(self, batch):
-        z = {name: self.embedder(rows) for name, rows in batch.inputs.items()}
-        return z | {"count": batch.facts["row"] * 1, "still": z["a"].detach()}
-
-    def loss(self, z, facts):
-        scores = self.norm(z["a"]) @ self.norm(z["b"]).T * self.log_scale.exp()
-        return {"nce": info_nce(scores, own_row(scores)).mean(), "still": z["still"].mean() * 0}
-
-
-def mixed_data(n=16):
-    draws = torch.Generator().manual_seed(1)
-    a, b = (torch.randn(n, 3, generator=draws, dtype=torch.float64) for _ in "ab")
-    return Data({"a": Vectors(a), "b": Vectors(b)})
-
-
 @pytest.mark.parametrize("chunk", [1, 3, 8, 100])
 def test_chunks_change_no_gradient_and_call_the_loss_once(chunk):
     torch.manual_seed(0)
-    method = Mixed().double()
-    batch = mixed_data().take(torch.arange(8)).having(facts={"key": torch.arange(8) * 7})
+    method = cases.Mixed().double()
+    batch = cases.mixed_data().take(torch.arange(8)).having(facts={"key": torch.arange(8) * 7})
     found = []
     for size in (None, chunk):
         method.norm.reset_running_stats()
@@ -180,7 +154,7 @@ def test_chunks_change_no_gradient_and_call_the_loss_once(chunk):
 def test_half_precision_encodes_in_half_and_compares_in_float32(precision, chunk):
     kinds = set()
 
-    class Watched(Mixed):
+    class Watched(cases.Mixed):
         def encode(self, batch):
             z = super().encode(batch)
             kinds.add(("encode", z["a"].dtype))
@@ -190,7 +164,7 @@ def test_half_precision_encodes_in_half_and_compares_in_float32(precision, chunk
             kinds.add(("loss", z["a"].dtype))
             return super().loss(z, facts)
 
-    data = Data({name: Vectors(mixed_data()[name].values.float()) for name in "ab"})
+    data = Data({name: Vectors(cases.mixed_data()[name].values.float()) for name in "ab"})
     outcome, method = run(Watched(), data, batch=8, epochs=8, chunk=chunk, precision=precision)
     assert kinds == {("encode", precision), ("loss", torch.float32)}
     assert outcome.losses[-1] < outcome.losses[0]
@@ -296,9 +270,9 @@ def test_the_judge_comes_as_often_as_asked():
 
 
 def test_ctrl_c_finishes_the_step_and_the_resumed_run_is_the_same_run(tmp_path):
-    whole, left = run(Mixed(), mixed_float(), batch=4, judge=weigh)
+    whole, left = run(cases.Mixed(), mixed_float(), batch=4, judge=weigh)
 
-    class Impatient(Mixed):
+    class Impatient(cases.Mixed):
         def after_step(self, z, facts):
             self.steps = getattr(self, "steps", 0) + 1
             if self.steps == 3:
@@ -310,7 +284,7 @@ def test_ctrl_c_finishes_the_step_and_the_resumed_run_is_the_same_run(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert saved["place"]["step"] == 3
-    rest, right = run(Mixed(), mixed_float(), batch=4, judge=weigh, out=tmp_path, resume=True)
+    rest, right = run(cases.Mixed(), mixed_float(), batch=4, judge=weigh, out=tmp_path, resume=True)
     assert rest.losses == whole.losses[3:]
     assert (rest.best, rest.best_step) == (whole.best, whole.best_step)
     assert_close(right.state_dict(), left.state_dict(), rtol=0, atol=0)
@@ -320,7 +294,7 @@ def test_ctrl_c_finishes_the_step_and_the_resumed_run_is_the_same_run(tmp_path):
 
 
 def mixed_float():
-    return Data({name: Vectors(mixed_data()[name].values.float()) for name in "ab"})
+    return Data({name: Vectors(cases.mixed_data()[name].values.float()) for name in "ab"})
 
 
 def weigh(method):

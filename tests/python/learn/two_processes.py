@@ -16,6 +16,8 @@ if __name__ == "__main__":
     for name in cases.names():
         outcome, method = cases.case(name).train(chunk=3)
         found[name] = {"losses": outcome.losses, "state": method.state_dict()}
+    outcome, method = cases.train_mixed()
+    found["mixed"] = {"losses": outcome.losses, "state": method.state_dict()}
     if distributed.rank() == 0:
         torch.save(found, sys.argv[1])
     torch.distributed.destroy_process_group()
