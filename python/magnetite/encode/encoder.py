@@ -110,7 +110,7 @@ class Encoder:
         self._asked_threads = threads
         self._tokenizer = Tokenizer.load(artifact.directory / TOKENIZER)
         make = ENGINES[artifact.manifest.engine]
-        self._engine: Engine = make(artifact, self._tokenizer, self.threads)
+        self.engine: Engine = make(artifact, self._tokenizer, self.threads)
 
     @classmethod
     def load(
@@ -190,7 +190,7 @@ class Encoder:
             raise ValueError(f"batch_tokens is {batch_tokens}; wanted at least 1")
         single = isinstance(texts, str)
         listed = [texts] if isinstance(texts, str) else _checked(texts)
-        prompt = self._prompt(prompt_name)
+        prompt = self.prompt(prompt_name)
         out = np.empty((len(listed), self.dim), dtype=np.float32)
         # tqdm's own delay keeps short work quiet; its disable=None is quiet off a terminal.
         hidden = None if show_progress is None else not show_progress
@@ -201,7 +201,7 @@ class Encoder:
                 if prompt:
                     slab = [prompt + text for text in slab]
                 rows = out[start : start + SLAB]
-                rows[:], cut = self._engine.encode(slab, batch_tokens, bar.update)
+                rows[:], cut = self.engine.encode(slab, batch_tokens, bar.update)
                 self._tell_truncated(cut)
         if normalize and not self.artifact.manifest.normalized:
             length = np.linalg.norm(out, axis=1, keepdims=True)
@@ -246,7 +246,8 @@ class Encoder:
         """Return the tokens that `encode` would see, without a prompt; `.truncated` names rows."""
         return self._tokenizer.encode_batch(texts, max_tokens=self.max_tokens, threads=self.threads)
 
-    def _prompt(self, name: str | None) -> str:
+    def prompt(self, name: str | None) -> str:
+        """Return the text that goes before texts under this name; None is the default's."""
         prompts = self.artifact.manifest.prompts
         name = self.artifact.manifest.default_prompt if name is None else name
         if name is None:
@@ -265,10 +266,10 @@ class Encoder:
             first, self.truncated = self.truncated == 0, self.truncated + count
         if first:
             log.warning(
-                "%d texts have more than %d tokens and lost their end; Encoder.truncated counts "
+                "texts over %d tokens lose their end, %d of them so far; Encoder.truncated counts "
                 "on, and Encoder.tokenize(texts).truncated names the rows",
-                count,
                 self.max_tokens,
+                count,
             )
 
     def __reduce__(self) -> tuple[Any, ...]:

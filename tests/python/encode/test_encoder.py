@@ -119,7 +119,7 @@ def test_cut_texts_are_counted_and_logged_once(tiny_artifact, caplog):
         encoder.encode([long])
     assert encoder.truncated == 3
     assert len(caplog.messages) == 1
-    assert "more than 48 tokens" in caplog.messages[0]
+    assert "texts over 48 tokens lose their end, 2 of them so far" in caplog.messages[0]
     np.testing.assert_array_equal(encoder.tokenize(["iron", long]).truncated, [1])
 
 
@@ -162,7 +162,7 @@ def test_threads_are_resolved_once_for_tokenizer_and_engine(tiny_artifact, monke
     monkeypatch.setenv("MAGNETITE_NUM_THREADS", "3")
     assert Encoder.load(tiny_artifact).threads == 3
     encoder = Encoder.load(tiny_artifact, threads=1)
-    options = encoder._engine.session.open().get_session_options()
+    options = encoder.engine.session.open().get_session_options()
     assert (encoder.threads, options.intra_op_num_threads, options.inter_op_num_threads) == (
         1,
         1,
