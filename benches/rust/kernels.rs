@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use magnetite_core::kernels::{self, BLOCK, Kernels};
+use magnetite_core::kernels::{self, BLOCK, Columns, Kernels};
 use magnetite_core::{Matrix, rng::Rng};
 
 const ROWS: usize = 1024;
@@ -42,6 +42,29 @@ fn vectors(c: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+/// A short vector against the 256 of a codebook, by numbers read.
+fn short(c: &mut Criterion) {
+    let mut group = c.benchmark_group("kernels/short");
+    for dim in [2, 8] {
+        let (rows, query, mut out) = (noise(256, dim), noise(1, dim), vec![]);
+        let (columns, query) = (Columns::new(rows.view()).unwrap(), query.view().row(0));
+        group.throughput(Throughput::Elements(256 * dim as u64));
+        for kernels in Kernels::available() {
+            let tier = kernels.tier().name();
+            group.bench_function(format!("dots/dim={dim}/{tier}"), |b| {
+                b.iter(|| kernels.short_dots(black_box(query), &columns, &mut out));
+            });
+            group.bench_function(format!("l2s and least/dim={dim}/{tier}"), |b| {
+                b.iter(|| {
+                    kernels.short_l2s(black_box(query), &columns, &mut out);
+                    kernels.least(&out)
+                });
+            });
+        }
+    }
+    group.finish();
 }
 
 /// Proposals: 256 rows against 1,024 centroids, and finding the best of them.
@@ -84,4 +107,4 @@ fn scan(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vectors, proposals, scan);
+criterion_group!(benches, vectors, short, proposals, scan);

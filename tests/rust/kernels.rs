@@ -1,6 +1,6 @@
 //! Every tier against the portable one, bit for bit, and against the oracle within derived bounds.
 
-use magnetite_core::kernels::{self, BLOCK, Kernels, LANES, Tier};
+use magnetite_core::kernels::{self, BLOCK, Columns, Kernels, LANES, SHORT, Tier};
 use magnetite_core::{MatrixRef, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -179,6 +179,39 @@ proptest! {
             kernels.l2s(&query, rows, &mut out);
             let wanted: Vec<_> = rows.iter().map(|row| portable().l2(&query, row)).collect();
             prop_assert_eq!(bits(&out), bits(&wanted));
+        }
+    }
+
+    /// Both sides of each width that is stored, and of a block of 16 vectors.
+    #[test]
+    fn short_vectors_in_columns_get_the_bits_of_one_row_at_a_time(
+        seed: u64, dim in 1usize..=SHORT, rows in 0usize..50, zeros: bool,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let (mut query, data) = (numbers(&mut rng, dim), numbers(&mut rng, dim * rows));
+        if zeros {
+            query.iter_mut().for_each(|x| *x = -0.0);   // all products are zeros, most of them -0
+        }
+        let rows = MatrixRef::new(&data, dim).unwrap();
+        let columns = Columns::new(rows).unwrap();
+        for kernels in Kernels::available() {
+            let mut out = vec![];
+            kernels.short_dots(&query, &columns, &mut out);
+            let wanted: Vec<_> = rows.iter().map(|row| portable().dot(&query, row)).collect();
+            prop_assert_eq!(bits(&out), bits(&wanted));
+            kernels.short_l2s(&query, &columns, &mut out);
+            let wanted: Vec<_> = rows.iter().map(|row| portable().l2(&query, row)).collect();
+            prop_assert_eq!(bits(&out), bits(&wanted));
+        }
+    }
+
+    #[test]
+    fn the_least_value_is_found_at_its_first_place(values in prop::collection::vec(-3i8..3, 0..3 * LANES)) {
+        let values: Vec<_> = values.into_iter().map(f32::from).collect();
+        let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+        let wanted = values.iter().position(|x| *x == low).unwrap_or(0);
+        for kernels in Kernels::available() {
+            prop_assert_eq!(kernels.least(&values), wanted);
         }
     }
 

@@ -12,7 +12,7 @@
 //! `slack` of the best proposal; mostly that is one centroid, and a second is looked at now and then.
 //! The +6 also covers the rounding of p(b) − slack. Underflow adds less than n·2⁻¹²⁶.
 
-use crate::kernels::{self, Kernels, LANES};
+use crate::kernels::{self, Columns, Kernels, LANES};
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
 
 /// The nearest centroid of a row.
@@ -29,6 +29,8 @@ const ROWS: usize = 256;
 const TILE: usize = 1024;
 /// Multiplications after which the cancel flag is polled.
 const WORK: usize = 1 << 27;
+/// Rows of few columns after which it is polled.
+const POLL: usize = 16;
 /// Largest squared length: products and sums of two such vectors stay far below the largest f32.
 const LENGTH: f32 = 1e37;
 /// Largest dim: γ stays below 0.07, far inside what the bound above needs.
@@ -87,6 +89,8 @@ pub(crate) struct Finder<'a> {
     halves: Vec<f32>,
     /// The largest |c|.
     reach: f64,
+    /// The centroids again, if they are so short that all distances cost less than proposals.
+    columns: Option<Columns>,
 }
 
 impl<'a> Finder<'a> {
@@ -94,7 +98,8 @@ impl<'a> Finder<'a> {
         let kernels = Kernels::best();
         let halves: Vec<f32> = centroids.iter().map(|c| 0.5 * kernels.dot(c, c)).collect();
         let reach = (2.0 * f64::from(halves.iter().copied().fold(0.0, f32::max))).sqrt();
-        Self { kernels, centroids, halves, reach }
+        let columns = Columns::new(centroids);
+        Self { kernels, centroids, halves, reach, columns }
     }
 
     /// How many rows to bring at once.
@@ -109,6 +114,9 @@ impl<'a> Finder<'a> {
         out: &mut [Nearest],
         cancel: &Cancel,
     ) -> Result<()> {
+        if let Some(columns) = &self.columns {
+            return self.find_short(columns, rows, out, cancel);
+        }
         let (k, dim) = (self.centroids.rows(), self.centroids.dim());
         let tile = (WORK / dim / rows.rows().max(1)).clamp(LANES, TILE);
         let slacks: Vec<f32> = rows.iter().map(|x| self.slack(x)).collect();
@@ -138,6 +146,25 @@ impl<'a> Finder<'a> {
                     out[row] = Nearest { centroid, distance };
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn find_short(
+        &self,
+        columns: &Columns,
+        rows: MatrixRef<'_>,
+        out: &mut [Nearest],
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let mut distances = Vec::new();
+        for (i, (row, out)) in rows.iter().zip(out).enumerate() {
+            if i % POLL == 0 {
+                cancel.check()?;
+            }
+            self.kernels.short_l2s(row, columns, &mut distances);
+            let centroid = self.kernels.least(&distances);
+            *out = Nearest { centroid: centroid as u32, distance: distances[centroid] };
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Kernels, Peaks, Tier, portable};
+use super::{BLOCK, Kernels, Peaks, SHORT, Tier, portable};
 use crate::MatrixRef;
 
 tier! {

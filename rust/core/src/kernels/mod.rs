@@ -21,7 +21,18 @@ macro_rules! tier {
         /// The kernels of this tier, if this CPU has its features.
         pub(super) fn kernels() -> Option<Kernels> {
             tier!(@detect $detect $features).then_some(Kernels {
-                tier: Tier::$tier, dot, l2, axpy, axpy_i8, dots, l2s, peaks, scan,
+                tier: Tier::$tier,
+                dot,
+                l2,
+                axpy,
+                axpy_i8,
+                dots,
+                l2s,
+                short_dots,
+                short_l2s,
+                least,
+                peaks,
+                scan,
             })
         }
         tier!(@enable $features fn dot(a: &[f32], b: &[f32]) -> f32 { portable::dot(a, b) });
@@ -38,6 +49,17 @@ macro_rules! tier {
         tier!(@enable $features fn l2s(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
             portable::l2s(query, rows, out)
         });
+        tier!(@enable $features fn short_dots(
+            query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]
+        ) {
+            portable::short_dots(query, width, blocks, out)
+        });
+        tier!(@enable $features fn short_l2s(
+            query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]
+        ) {
+            portable::short_l2s(query, width, blocks, out)
+        });
+        tier!(@enable $features fn least(values: &[f32]) -> usize { portable::least(values) });
         tier!(@enable $features fn peaks(
             products: &[f32], halves: &[f32], best: f32, slack: f32, found: &mut Peaks
         ) -> f32 {
@@ -63,11 +85,13 @@ macro_rules! tier {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod columns;
 mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
+pub use columns::{Columns, SHORT};
 pub use gemm::products;
 
 /// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
@@ -117,6 +141,9 @@ pub struct Kernels {
     axpy_i8: unsafe fn(f32, &[i8], &mut [f32]),
     dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
+    short_dots: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
+    short_l2s: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
+    least: unsafe fn(&[f32]) -> usize,
     peaks: unsafe fn(&[f32], &[f32], f32, f32, &mut Peaks) -> f32,
     scan: unsafe fn(&[u8], &[u8], &mut [u16]),
 }
@@ -130,6 +157,9 @@ impl Kernels {
         axpy_i8: portable::axpy_i8,
         dots: portable::dots,
         l2s: portable::l2s,
+        short_dots: portable::short_dots,
+        short_l2s: portable::short_l2s,
+        least: portable::least,
         peaks: portable::peaks,
         scan: portable::scan,
     };
@@ -217,6 +247,30 @@ impl Kernels {
         assert_eq!((query.len(), out.len()), (rows.dim(), rows.rows()), "l2s: one distance a row");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.l2s)(query, rows, out) }
+    }
+
+    /// `out[j]` = `dot(query, vector j)`, the same bits, for short vectors.
+    pub fn short_dots(self, query: &[f32], columns: &Columns, out: &mut Vec<f32>) {
+        let query = columns.padded(query);
+        out.resize(columns.padded_len(), 0.0);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.short_dots)(&query, columns.width(), columns.blocks(), out) }
+        out.truncate(columns.len());
+    }
+
+    /// `out[j]` = `l2(query, vector j)`, the same bits, for short vectors.
+    pub fn short_l2s(self, query: &[f32], columns: &Columns, out: &mut Vec<f32>) {
+        let query = columns.padded(query);
+        out.resize(columns.padded_len(), 0.0);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.short_l2s)(&query, columns.width(), columns.blocks(), out) }
+        out.truncate(columns.len());
+    }
+
+    /// The position of the least value, the lower on ties. NaN is never the least.
+    pub fn least(self, values: &[f32]) -> usize {
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.least)(values) }
     }
 
     /// Appends to `found` each position (and value) where `products[i] − halves[i]` is at least

@@ -5,7 +5,7 @@
 //! columns, each multiply then add in order of position, and is folded in halves at the end: a
 //! function of the numbers alone, whatever the width of a register.
 
-use super::{BLOCK, LANES, Peaks};
+use super::{BLOCK, LANES, Peaks, SHORT};
 use crate::MatrixRef;
 
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
@@ -103,6 +103,97 @@ fn add(
 #[inline(always)]
 fn halve<const N: usize>(sums: &[f32]) -> [f32; N] {
     std::array::from_fn(|lane| sums[lane] + sums[lane + N])
+}
+
+/// `out[j]` = dot(query, vector j), for short vectors in columns; see [`super::Columns`].
+#[inline(always)]
+pub(super) fn short_dots(query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]) {
+    short_sums(query, width, blocks, out, product);
+}
+
+/// `out[j]` = l2(query, vector j), for short vectors in columns.
+#[inline(always)]
+pub(super) fn short_l2s(query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]) {
+    short_sums(query, width, blocks, out, square);
+}
+
+#[inline(always)]
+fn short_sums(
+    query: &[f32; SHORT],
+    width: usize,
+    blocks: &[f32],
+    out: &mut [f32],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) {
+    match width {
+        1 => short_sums_of::<1>(query, blocks, out, term),
+        2 => short_sums_of::<2>(query, blocks, out, term),
+        4 => short_sums_of::<4>(query, blocks, out, term),
+        8 => short_sums_of::<8>(query, blocks, out, term),
+        _ => short_sums_of::<SHORT>(query, blocks, out, term),
+    }
+}
+
+/// As [`sum_of`] for N ≤ LANES numbers, of 16 vectors at once: its columns hold one term each, which
+/// the same halving folds; the halves that would only add zeros are left out.
+#[inline(always)]
+fn short_sums_of<const N: usize>(
+    query: &[f32; SHORT],
+    blocks: &[f32],
+    out: &mut [f32],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) {
+    let (outs, _) = out.as_chunks_mut::<16>();
+    for (out, block) in outs.iter_mut().zip(blocks.as_chunks::<16>().0.as_chunks::<N>().0) {
+        let mut terms = [[0.0f32; 16]; N];
+        for d in 0..N {
+            for j in 0..16 {
+                terms[d][j] += term(query[d], block[d][j]);
+            }
+        }
+        let mut half = N / 2;
+        while half > 0 {
+            let (low, high) = terms.split_at_mut(half);
+            for (low, high) in low.iter_mut().zip(high) {
+                for j in 0..16 {
+                    low[j] += high[j];
+                }
+            }
+            half /= 2;
+        }
+        *out = terms[0];
+    }
+}
+
+/// The position of the least value, the lower on ties; 0 if there is none.
+#[inline(always)]
+pub(super) fn least(values: &[f32]) -> usize {
+    let mut lows = [f32::INFINITY; LANES];
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            lows[lane] = smaller(lows[lane], block[lane]);
+        }
+    }
+    let mut low = f32::INFINITY;
+    for x in lows.iter().chain(rest) {
+        low = smaller(low, *x);
+    }
+    for (i, block) in blocks.iter().enumerate() {
+        let mut any = false;
+        for x in block {
+            any |= *x == low;
+        }
+        if any {
+            return i * LANES + block.iter().position(|x| *x == low).unwrap_or(0);
+        }
+    }
+    rest.iter().position(|x| *x == low).map_or(0, |i| blocks.len() * LANES + i)
+}
+
+#[inline(always)]
+fn smaller(x: f32, y: f32) -> f32 {
+    if y < x { y } else { x }
 }
 
 /// Appends to `found` the positions whose `products[i] − halves[i]` is at least `best − slack`,

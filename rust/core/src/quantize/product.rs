@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Codes, Table};
 use crate::cluster::{self, Finder, KMeans, Nearest};
-use crate::kernels::Kernels;
+use crate::kernels::{Columns, Kernels};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 
 /// Bits of a code.
@@ -34,6 +34,8 @@ pub struct ProductQuantizer {
     bits: Bits,
     /// Part after part its centroids, row after row: `centroids × dim` numbers in all.
     codebooks: Vec<f32>,
+    /// The codebooks whose vectors are short once more, as the kernels read them.
+    short: Vec<Option<Columns>>,
 }
 
 impl ProductQuantizer {
@@ -63,8 +65,7 @@ impl ProductQuantizer {
             let means = KMeans { seed: seed ^ part.start as u64, ..means.clone() };
             Ok(means.fit(own.view(), Threads::ONE, cancel)?.centroids.into_data())
         };
-        let codebooks = threads.blocks(parts, 1, cancel, train)?.concat();
-        Ok(Self { codebooks, ..shape })
+        Self::new(shape.dim, parts, bits, threads.blocks(parts, 1, cancel, train)?.concat())
     }
 
     /// A quantizer with these codebooks, part after part, centroid after centroid: what
@@ -75,19 +76,19 @@ impl ProductQuantizer {
         if codebooks.len() != want {
             return Err(Error::Length { what: "codebooks", want, got: codebooks.len() });
         }
+        let mut pq = Self { codebooks, ..shape };
         for part in 0..parts {
-            let book = Self { codebooks: vec![], ..shape }.place(part);
-            let rows = MatrixRef::new(&codebooks[book], shape.columns(part).len())?;
-            cluster::check("codebooks", rows, Threads::ONE, &Cancel::new())?;
+            cluster::check("codebooks", pq.codebook(part), Threads::ONE, &Cancel::new())?;
         }
-        Ok(Self { codebooks, ..shape })
+        pq.short = (0..parts).map(|part| Columns::new(pq.codebook(part))).collect();
+        Ok(pq)
     }
 
     fn shaped(dim: usize, parts: usize, bits: Bits) -> Result<Self> {
         if parts == 0 || parts > dim {
             return Err(Error::range("parts", format!("1 to {dim} (columns)"), parts));
         }
-        Ok(Self { dim, parts, bits, codebooks: vec![] })
+        Ok(Self { dim, parts, bits, codebooks: vec![], short: vec![] })
     }
 
     /// Columns of a vector.
@@ -178,28 +179,34 @@ impl ProductQuantizer {
 
     /// q·c for every centroid: a code's score is the dot product of `query` and its vector.
     pub fn dot_table(&self, query: &[f32]) -> Table {
-        self.table(query, |kernels, query, book, out| kernels.dots(query, book, out))
+        Table::new(self.table(query, Kernels::short_dots, Kernels::dots), self.bits)
     }
 
     /// −|q−c|² for every centroid: a code's score is minus the squared distance to its vector.
     pub fn l2_table(&self, query: &[f32]) -> Table {
-        self.table(query, |kernels, query, book, out| {
-            kernels.l2s(query, book, out);
-            out.iter_mut().for_each(|distance| *distance = -*distance);
-        })
+        let mut table = self.table(query, Kernels::short_l2s, Kernels::l2s);
+        table.iter_mut().for_each(|distance| *distance = -*distance);
+        Table::new(table, self.bits)
     }
 
+    /// What `few` or `many` columns' kernel gives for each part; the bits are the same.
     fn table(
         &self,
         query: &[f32],
-        fill: impl Fn(Kernels, &[f32], MatrixRef<'_>, &mut [f32]),
-    ) -> Table {
+        few: impl Fn(Kernels, &[f32], &Columns, &mut Vec<f32>),
+        many: impl Fn(Kernels, &[f32], MatrixRef<'_>, &mut [f32]),
+    ) -> Vec<f32> {
         assert_eq!(query.len(), self.dim, "a query has one number a column");
-        let kernels = Kernels::best();
-        let mut entries = vec![0.0; self.parts * self.bits.centroids()];
-        for (part, out) in entries.chunks_exact_mut(self.bits.centroids()).enumerate() {
-            fill(kernels, &query[self.columns(part)], self.codebook(part), out);
+        let (kernels, k) = (Kernels::best(), self.bits.centroids());
+        let (mut entries, mut part_entries) = (Vec::with_capacity(self.parts * k), vec![0.0; k]);
+        for (part, short) in self.short.iter().enumerate() {
+            let query = &query[self.columns(part)];
+            match short {
+                Some(short) => few(kernels, query, short, &mut part_entries),
+                None => many(kernels, query, self.codebook(part), &mut part_entries),
+            }
+            entries.extend_from_slice(&part_entries);
         }
-        Table::new(entries, self.bits)
+        entries
     }
 }
