@@ -51,7 +51,14 @@ def run(out: Path, *, say: Say, threads: int | None = None, learn: bool = True) 
             served[name] = _step("", Encoder.load(folder, threads=threads), data, say, threads)
     report = _report(data, served) if _has("ir_measures", "pytrec_eval", "matplotlib") else None
     if report is None:
-        _show(examples_of(data, {n: s.run for n, s in served.items()}, list(data.queries)[:3]), say)
+        _show(
+            examples_of(
+                data,
+                {n: s.run for n, s in served.items()},
+                dict.fromkeys(list(data.queries)[:3], ""),
+            ),
+            say,
+        )
         say('\nFor figures: pip install "magnetite[eval]"')
     else:
         facts["whole demo"] = f"{time.perf_counter() - began:.0f} s"
@@ -109,7 +116,7 @@ def _tell(report: Report, out: Path, say: Say) -> None:
 
 def _show(examples: Sequence["Example"], say: Say) -> None:
     for example in examples:
-        say(f"“{example.query}”")
+        say(f"“{example.query}”{example.note and f'  ({example.note})'}")
         for system, hits in example.hits.items():
             say(f"  {system}")
             for rank, hit in enumerate(hits, start=1):

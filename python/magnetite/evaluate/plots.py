@@ -63,14 +63,14 @@ def means_and_changes(report: Report) -> str:
 def query_changes(report: Report, queries: Mapping[str, Sequence[str]]) -> str:
     """Return every query's change from the first system to the last, sorted, group by group."""
     first, last = report.systems[0], report.systems[-1]
-    figure, axes = _canvas(len(queries), height=2.3, share_y=True)
+    figure, axes = _canvas(len(queries), height=2.5, share_y=True)
     for number, (axis, (group, members)) in enumerate(zip(axes, queries.items(), strict=True)):
         before, after = first.scores[report.measure], last.scores[report.measure]
         values = sorted((after[q] - before[q] for q in members), reverse=True)
         axis.stairs(values, fill=True, color=_SERIES[-1 - number], linewidth=0)
         axis.axhline(0, color=_SOFT, linewidth=0.8)
         better, worse = sum(v > 1e-9 for v in values), sum(v < -1e-9 for v in values)
-        said = f"{group}: {better} better, {worse} worse, {len(values) - better - worse} equal"
+        said = f"{group}\n{better} better, {worse} worse, {len(values) - better - worse} equal"
         axis.set_title(said, loc="left", color=_INK, fontsize=10.5)
         axis.set_xticks([])
         axis.set_ylim(-1.05, 1.05)
