@@ -54,10 +54,13 @@ def about(recipe: str) -> str:
 
 
 def asked(recipe: str) -> list[str]:
-    """Return the columns that a recipe asks for: the names between backticks under `Asks:`."""
+    """Return the columns that a recipe asks for: the names between backticks under `Asks:`.
+
+    Tables of numbers, marked by their shape, come from code and not from a file.
+    """
     after = about(recipe).partition("Asks:")[2]
     paragraph = re.split(r"\n[A-Z]\w+:", after, maxsplit=1)[0]
-    return list(dict.fromkeys(re.findall(r"`(\w+)`", paragraph)))
+    return list(dict.fromkeys(re.findall(r"`(\w+)`(?! \[n, )", paragraph)))
 
 
 def _first_line(path: Path) -> str:

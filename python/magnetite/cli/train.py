@@ -137,7 +137,14 @@ def _train(
     bar = sys.stderr.isatty()
     settings = learn.Settings(**of_loop, out=beside, resume=resume, progress=bar)
     method = _method(recipe, learn.load(model), of_recipe)
-    outcome = learn.train(method, _examples(recipe, data, split), settings)
+    examples = _examples(recipe, data, split)
+    try:
+        outcome = learn.train(method, examples, settings)
+    except KeyError as error:
+        said = str(error.args[0])
+        if not said.startswith("no column") and said not in about(recipe):
+            raise
+        raise ValueError(f"{data} lacks what {recipe} asks for: {said}") from error
     sealed: dict[str, Path] = {}
     exports = method.exports()
     for name, module in exports.items():

@@ -119,9 +119,9 @@ def _show(examples: Sequence["Example"], say: Say) -> None:
         say(f"“{example.query}”{example.note and f'  ({example.note})'}")
         for system, hits in example.hits.items():
             say(f"  {system}")
-            for rank, hit in enumerate(hits, start=1):
+            for hit in hits:
                 mark = "✓" if hit.relevant else " "
-                say(f"  {mark} {rank}  {hit.score:.3f}  {hit.title}")
+                say(f"  {mark} {hit.rank:>2}  {hit.score:.3f}  {hit.title}")
 
 
 def _fresh(folder: Path) -> Path:

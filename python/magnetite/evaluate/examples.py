@@ -11,23 +11,23 @@ from magnetite.evaluate.seen import relevant
 def examples_of(
     data: Beir, runs: dict[str, Run], queries: Mapping[str, str], *, k: int = 3
 ) -> list[Example]:
-    """Return the `k` best hits of each run for each of the queries, which map to notes on them."""
+    """Return each query's `k` best hits of each run and, if none is relevant, the first that is.
+
+    `queries` maps them to notes on them.
+    """
     row = {document: number for number, document in enumerate(data.corpus.ids)}
 
-    def shown(query: str, document: str, score: float) -> Shown:
-        number = row.get(document)
-        title = document if number is None else _title(data, number)
-        return Shown(title, score, relevant=document in relevant(data.qrels[query]))
+    def shown(query: str, run: Run) -> list[Shown]:
+        wanted = relevant(data.qrels[query])
+        hits = [
+            Shown(rank, _title(data, row.get(document), document), score, document in wanted)
+            for rank, (document, score) in enumerate(run.get(query, {}).items(), start=1)
+        ]
+        first = next((hit.rank for hit in hits if hit.relevant), 0)
+        return hits[:k] + (hits[first - 1 : first] if first > k else [])
 
     return [
-        Example(
-            data.queries[query],
-            {
-                name: [shown(query, *hit) for hit in list(run.get(query, {}).items())[:k]]
-                for name, run in runs.items()
-            },
-            note,
-        )
+        Example(data.queries[query], {name: shown(query, run) for name, run in runs.items()}, note)
         for query, note in queries.items()
     ]
 
@@ -46,6 +46,9 @@ def telling(systems: Sequence[System], measure: str, queries: Iterable[str]) -> 
     return dict.fromkeys(helped[:3], "helped most") | dict.fromkeys(hurt[:1], "hurt most")
 
 
-def _title(data: Beir, number: int) -> str:
+def _title(data: Beir, number: int | None, document: str) -> str:
+    """Return what a reader knows the document by; its id where the corpus lacks it."""
+    if number is None:
+        return document
     text = data.corpus.titles[number] or data.corpus.texts[number]
-    return text if len(text) <= 160 else text[:159] + "…"
+    return text if len(text) <= 120 else text[:119] + "…"

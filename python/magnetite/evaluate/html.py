@@ -105,7 +105,8 @@ def _example(example: Example) -> str:
     columns = []
     for system, hits in example.hits.items():
         items = "".join(
-            f'<li class="{"relevant" if hit.relevant else "other"}">{escape(hit.title)} '
+            f'<li class="{"relevant" if hit.relevant else "other"}" value="{hit.rank}">'
+            f"{escape(hit.title)} "
             f"<small>{hit.score:.3f}</small></li>"
             for hit in hits
         )

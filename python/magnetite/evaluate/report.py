@@ -21,6 +21,7 @@ class System:
 class Shown:
     """One hit, as a reader sees it."""
 
+    rank: int
     title: str
     score: float
     relevant: bool

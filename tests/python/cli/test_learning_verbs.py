@@ -9,15 +9,12 @@ import pytest
 
 from magnetite.cli.recipes import asked, config_of, recipes, settings_of_the_loop
 from magnetite.encode import Encoder, verify
-from magnetite.encode.encoder import BUILTIN
 from magnetite.learn import Settings
-
-pytestmark = pytest.mark.skipif(not BUILTIN.is_dir(), reason="SKIPPED LOUDLY: no built-in encoder")
 
 
 def test_the_recipes_are_those_of_the_folder():
     names = recipes()
-    assert {"pairs", "simcse", "contriever"} <= names.keys()
+    assert {"pairs", "simcse", "contriever", "static_distill"} <= names.keys()
     for name, said in names.items():
         assert said == import_module(f"magnetite.learn.recipes.{name}").__doc__.partition("\n")[0]
 
@@ -106,6 +103,14 @@ def test_train_names_bad_data(tmp_path, call, text, said):
     options = ["--data", tmp_path / "p.jsonl", "-o", tmp_path / "mine", *SHORT]
     assert said in call("train", "pairs", *options, code=1).output
     assert not (tmp_path / "mine").exists()
+
+
+def test_what_no_file_can_hold_is_named(tmp_path, call):
+    (tmp_path / "t.txt").write_text("one\ntwo\n")
+    options = ["--data", tmp_path / "t.txt", "-o", tmp_path / "mine", *SHORT]
+    said = call("train", "static_distill", *options, code=1).output
+    assert "t.txt lacks what static_distill asks for: " in said
+    assert "teacher" in said
 
 
 def test_train_refuses_a_folder_that_holds_something(tmp_path, call, beir):

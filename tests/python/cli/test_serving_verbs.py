@@ -13,8 +13,6 @@ import pytest
 from magnetite.encode import Encoder
 from magnetite.encode.encoder import BUILTIN
 
-pytestmark = pytest.mark.skipif(not BUILTIN.is_dir(), reason="SKIPPED LOUDLY: no built-in encoder")
-
 
 @pytest.fixture(scope="module")
 def encoder():

@@ -10,7 +10,6 @@ import click
 import pytest
 
 from magnetite.cli import _VERBS, main
-from magnetite.encode.encoder import BUILTIN
 
 HEAVY = "{'torch', 'onnxruntime', 'numpy', 'transformers', 'matplotlib', 'tokenizers'}"
 
@@ -86,7 +85,6 @@ def test_the_group_is_what_the_installed_command_calls():
     assert isinstance(main, click.Group)
 
 
-@pytest.mark.skipif(not BUILTIN.is_dir(), reason="SKIPPED LOUDLY: no built-in encoder")
 def test_ctrl_c_during_encode_leaves_a_run_that_goes_on(tmp_path, shell):
     texts = tmp_path / "texts.txt"
     texts.write_text("".join(f"a sentence about thing number {i}\n" for i in range(400_000)))

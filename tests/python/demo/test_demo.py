@@ -9,10 +9,7 @@ from click.testing import CliRunner
 from magnetite.cli import main
 from magnetite.demo import story
 from magnetite.demo.data import FOLDER, groups, scifact
-from magnetite.encode.encoder import BUILTIN
 from magnetite.evaluate import Report, System, read_beir, read_qrels, read_run
-
-pytestmark = pytest.mark.skipif(not BUILTIN.is_dir(), reason="SKIPPED LOUDLY: no built-in encoder")
 
 
 def test_scifact_ships_whole_and_unchanged(shared):

@@ -26,7 +26,7 @@ def report():
         ["nDCG@10", "R@100"],
         ["What it means."],
         {"encoder": "a<b"},
-        [Example("why?", {"first": [Shown("A <title>", 0.5, relevant=True)]})],
+        [Example("why?", {"first": [Shown(2, "A <title>", 0.5, relevant=True)]})],
     )
 
 
