@@ -1,8 +1,11 @@
 """The door to the tokenizer: what may be given, what is refused, threads, fork, pickle, Ctrl-C."""
 
+import contextlib
 import json
 import os
 import pickle
+import random
+import re
 import signal
 import threading
 import time
@@ -168,8 +171,44 @@ def test_a_file_that_is_no_tokenizer_is_refused_by_its_name(tmp_path, tokenizer)
         Tokenizer.load(tmp_path)
 
 
+def test_a_definition_whose_parts_contradict_each_other_is_refused(tokenizer):
+    definition = json.loads(tokenizer.to_json())
+    definition["post_processor"]["special_tokens"] = {}
+    with pytest.raises(FormatError, match="contradicts itself"):
+        Tokenizer.from_json(json.dumps(definition))
+    definition = json.loads(tokenizer.to_json())
+    definition["padding"] = {
+        "strategy": {"Fixed": 2**32}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "",
+    }  # fmt: skip
+    with pytest.raises(FormatError, match="padding to more than 1048576 tokens"):
+        Tokenizer.from_json(json.dumps(definition))
+
+
 def test_a_template_that_drops_the_text_is_refused(tokenizer):
     definition = json.loads(tokenizer.to_json())
     definition["post_processor"]["single"] = [{"SpecialToken": {"id": "</s>", "type_id": 0}}]
     with pytest.raises(FormatError, match="drops the text"):
         Tokenizer.from_json(json.dumps(definition))
+
+
+def test_a_damaged_definition_is_refused_or_works_and_never_panics():
+    """Tokens of the JSON replaced by others of any kind; what loads gives ids or a ValueError."""
+    rng = random.Random(0)
+    files = [p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.json") if p.name != "ids.json"]
+    parts = [definition.partition('"vocab"') for definition in files]  # spare the long tail
+    others = ["0", "-1", "1e9", "99999999999", "null", "true", '""', '"x"', "[]", "{}"]
+    loaded = 0
+    for _ in range(1500):
+        head, *tail = rng.choice(parts)
+        start, end = rng.choice([m.span() for m in re.finditer(r'"[^"]*"|-?\d+|null|true', head)])
+        definition = head[:start] + rng.choice(others) + head[end:] + "".join(tail)
+        try:
+            tokenizer = Tokenizer.from_json(definition)
+        except FormatError:
+            continue
+        loaded += 1
+        for offsets in (False, True):
+            with contextlib.suppress(ValueError):
+                tokenizer.encode_batch([SENTENCE, "", "é👍"], offsets=offsets).padded()
+    assert loaded > 50

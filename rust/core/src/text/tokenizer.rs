@@ -18,6 +18,9 @@ use crate::{Cancel, Error, Result, Threads};
 /// thirty-two paragraphs.
 pub(crate) const BLOCK: usize = 16;
 
+/// The widest rectangle that a file may ask for: a hostile one must not empty the memory.
+const WIDEST: usize = 1 << 20;
+
 /// Stands for the ids of the text while the post-processor is asked what it puts around them.
 const TEXT: u32 = u32::MAX;
 
@@ -70,10 +73,12 @@ impl Tokenizer {
         let refuse = |problem: String| {
             Error::format(origin, format!("not a tokenizer.json that can be used: {problem}"))
         };
-        let mut stages: tokenizers::Tokenizer =
-            json.parse().map_err(|e: tokenizers::Error| refuse(e.to_string()))?;
-        let frame = frame(&stages).map_err(|e| refuse(e.to_string()))?;
+        let mut stages = parse(&json).map_err(refuse)?;
+        let frame = caught(|| frame(&stages)).map_err(refuse)?;
         let padding = padding(&stages);
+        if padding.wide(0).max(padding.multiple) > WIDEST {
+            return Err(refuse(format!("padding to more than {WIDEST} tokens")));
+        }
         let limit = stages.get_truncation().cloned();
         if let Some(limit) = &limit {
             let special = frame.len() - 1;
@@ -122,7 +127,7 @@ impl Tokenizer {
 
     /// The text of some ids, as the file's decoder joins it.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.stages.decode(ids, skip_special_tokens).map_err(refused)
+        caught(|| self.stages.decode(ids, skip_special_tokens)).map_err(Error::Tokenizer)
     }
 
     /// The ids of every text, in order, the same for any number of threads.
@@ -205,13 +210,11 @@ impl Tokenizer {
         offsets: &mut Vec<i64>,
     ) -> Result<bool> {
         let pieces = self.tokenize(text, cut)?;
-        let mut encoding = pieces.into_encoding(None, 0, OffsetType::Char).map_err(refused)?;
-        let truncated = encoding.len() > cut.most;
-        encoding.truncate(cut.most, 0, cut.keep);
-        encoding.take_overflowing();
-        if let Some(processor) = self.stages.get_post_processor() {
-            encoding = processor.process(encoding, None, cut.special_tokens).map_err(refused)?;
-        }
+        let (encoding, truncated) = caught(|| {
+            let encoding = pieces.into_encoding(None, 0, OffsetType::Char)?;
+            self.frame_encoding(encoding, cut)
+        })
+        .map_err(Error::Tokenizer)?;
         for &id in encoding.get_ids() {
             ids.push(signed(id)?);
         }
@@ -223,14 +226,48 @@ impl Tokenizer {
     /// tells whether there were more: a megabyte cut to 256 tokens costs little beyond its split.
     fn tokenize(&self, text: &str, cut: Cut) -> Result<PreTokenizedString> {
         let stages = &self.stages;
-        let mut pieces =
-            stages.get_added_vocabulary().extract_and_normalize(stages.get_normalizer(), text);
-        if let Some(splitter) = stages.get_pre_tokenizer() {
-            splitter.pre_tokenize(&mut pieces).map_err(refused)?;
-        }
         let stop = (cut.most < usize::MAX).then(|| (cut.most + 1, cut.keep));
-        stages.get_model().tokenize_in_pretokenized(&mut pieces, stop).map_err(refused)?;
-        Ok(pieces)
+        let pieces = || {
+            let mut pieces =
+                stages.get_added_vocabulary().extract_and_normalize(stages.get_normalizer(), text);
+            if let Some(splitter) = stages.get_pre_tokenizer() {
+                splitter.pre_tokenize(&mut pieces)?;
+            }
+            stages.get_model().tokenize_in_pretokenized(&mut pieces, stop)?;
+            Ok(pieces)
+        };
+        caught(pieces).map_err(Error::Tokenizer)
+    }
+
+    /// Cuts, then lets the post-processor add its tokens and move the offsets; true if it was cut.
+    fn frame_encoding(
+        &self,
+        mut encoding: Encoding,
+        cut: Cut,
+    ) -> tokenizers::Result<(Encoding, bool)> {
+        let truncated = encoding.len() > cut.most;
+        encoding.truncate(cut.most, 0, cut.keep);
+        encoding.take_overflowing();
+        if let Some(processor) = self.stages.get_post_processor() {
+            encoding = processor.process(encoding, None, cut.special_tokens)?;
+        }
+        Ok((encoding, truncated))
+    }
+}
+
+fn parse(json: &str) -> Result<tokenizers::Tokenizer, String> {
+    // Of text that is no JSON the crate's decoders would make a panic.
+    serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|e| e.to_string())?;
+    caught(|| json.parse())
+}
+
+/// What the crate answers, or why it does not: a file whose parts contradict each other (a template
+/// with an unknown token, a pattern that matches nothing) makes it panic, here or at the first text.
+fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    // Sound: `work` owns what it changes; the crate's caches hold whole entries or none.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(_) => Err("the definition contradicts itself; its library panicked".into()),
     }
 }
 
@@ -275,8 +312,4 @@ fn join(blocks: Vec<Tokens>, offsets: bool) -> Tokens {
 
 fn signed(id: u32) -> Result<i32> {
     i32::try_from(id).map_err(|_| Error::Tokenizer(format!("id {id} does not fit 31 bits")))
-}
-
-fn refused(error: tokenizers::Error) -> Error {
-    Error::Tokenizer(error.to_string())
 }

@@ -63,12 +63,16 @@ impl Padding {
         rows: impl ExactSizeIterator<Item = usize>,
         width: usize,
     ) -> Result<(Vec<i64>, Vec<i64>)> {
-        let cells = rows.len().checked_mul(width).filter(|&n| n <= isize::MAX as usize / 8);
-        let Some(cells) = cells else {
+        let full = |value: i64| {
+            let cells = rows.len().checked_mul(width)?;
+            let mut full = Vec::new();
+            full.try_reserve_exact(cells).ok()?;
+            full.resize(cells, value);
+            Some(full)
+        };
+        let (Some(mut ids), Some(mut mask)) = (full(self.id), full(0)) else {
             return Err(Error::range("width", "small enough for memory", width));
         };
-        let mut ids = vec![self.id; cells];
-        let mut mask = vec![0; cells];
         for (place, row) in rows.enumerate() {
             let row = ragged.fit(row, width)?;
             let first = place * width + if self.left { width - row.len() } else { 0 };
