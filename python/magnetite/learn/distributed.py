@@ -121,6 +121,12 @@ def agree(number: float, device: torch.device) -> float:
     return float(said)
 
 
+def wait() -> None:
+    """Return when every rank has come here."""
+    if world() > 1:
+        dist.barrier()
+
+
 def any_rank(*, says: bool, device: torch.device) -> bool:
     """Return whether any rank says so."""
     if world() == 1:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from magnetite import learn
+from magnetite.learn import distributed
 from magnetite.learn.data import Data, Vectors
 from magnetite.learn.objectives import info_nce
 from magnetite.learn.pairs import own_row
@@ -154,9 +157,19 @@ def mixed_data(n=16):
     return Data({"a": Vectors(a), "b": Vectors(b)})
 
 
-def train_mixed():
-    """Return the outcome and the method of a float64 run of `Mixed`."""
+def train_mixed(*, interrupt_at=None, **settings):
+    """Return the outcome and the method of a float64 run of `Mixed`; None if interrupted."""
     torch.manual_seed(0)
-    method = Mixed().double()
-    settings = learn.Settings(epochs=3, batch=8, lr=0.01, progress=False)
-    return learn.train(method, mixed_data(), settings), method
+    method, steps = Mixed().double(), iter(range(1, 1000))
+
+    def after_step(z, facts):
+        # On one rank alone: the others must stop after the same step.
+        if next(steps) == interrupt_at and distributed.rank() == distributed.world() - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    method.after_step = after_step
+    given = {"epochs": 3, "batch": 8, "lr": 0.01, "progress": False} | settings
+    try:
+        return learn.train(method, mixed_data(), learn.Settings(**given)), method
+    except KeyboardInterrupt:
+        return None

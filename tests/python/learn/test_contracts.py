@@ -130,6 +130,12 @@ def test_two_processes_equal_one_when_the_loss_mixes_rows_and_learns(two_process
     assert_close(two_processes["mixed"]["state"], method.state_dict(), rtol=1e-7, atol=1e-9)
 
 
+def test_two_processes_stop_together_and_go_on_as_one(two_processes):
+    outcome, method = cases.train_mixed()
+    assert_close(two_processes["resumed"]["losses"], outcome.losses[2:], rtol=1e-10, atol=1e-12)
+    assert_close(two_processes["resumed"]["state"], method.state_dict(), rtol=1e-7, atol=1e-9)
+
+
 @every_case
 def test_more_padding_changes_nothing(name):
     case = cases.case(name)

@@ -332,6 +332,15 @@ def test_a_crash_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
+def test_what_a_vanished_run_left_behind_is_not_taken_up(tmp_path):
+    run(Linear(), line(12), batch=4, judge=lambda _: 5.0, out=tmp_path)
+    (tmp_path / "checkpoint.pt").unlink()
+    torch.save({"format": 1, "step": 0, "derived": [{}]}, tmp_path / "derived-0.pt")
+    outcome, _ = run(Linear(), line(12), batch=4, out=str(tmp_path))
+    assert outcome.best is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
 def test_training_leaves_the_global_randomness_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)

@@ -18,6 +18,10 @@ if __name__ == "__main__":
         found[name] = {"losses": outcome.losses, "state": method.state_dict()}
     outcome, method = cases.train_mixed()
     found["mixed"] = {"losses": outcome.losses, "state": method.state_dict()}
+    folder = Path(sys.argv[1]).parent / "run"
+    cases.train_mixed(out=folder, interrupt_at=2)
+    outcome, method = cases.train_mixed(out=folder, resume=True)
+    found["resumed"] = {"losses": outcome.losses, "state": method.state_dict()}
     if distributed.rank() == 0:
         torch.save(found, sys.argv[1])
     torch.distributed.destroy_process_group()

@@ -54,6 +54,12 @@ class Checkpoints:
             os.fsync(file.fileno())
         unfinished.replace(path)
 
+    def clear(self) -> None:
+        """Remove what an earlier run, whose checkpoint is gone, has left behind."""
+        if self.folder is not None:
+            for path in (*self.folder.glob("best.pt"), *self.folder.glob("derived-*.pt")):
+                path.unlink()
+
     def load(self, name: str) -> dict[str, Any] | None:
         """Return what was saved under this name, on the CPU, or None."""
         if self.folder is None or not (self.folder / name).exists():

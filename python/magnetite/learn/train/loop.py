@@ -54,6 +54,7 @@ def train(method: Method, data: Data, settings: Settings, *, judge: Judge | None
         while phase is not None:
             length, each_pass = _length(phase, settings, place)
             examples = _ready(phase.examples, method)
+            run.expect(length)
             for rows in islice(_batches(phase, settings, place), place.done, length):
                 run.set_rates(length)
                 run.take_step(_fetch(examples, rows, mix(settings.seed, place.step), device))
@@ -108,10 +109,10 @@ def _batches(phase: Phase, settings: Settings, place: Place) -> Iterator[Tensor]
 
 def _ready(examples: Examples, method: Method) -> Examples:
     """Return the examples with their texts as ids."""
-    embedder = method.embedder
-    if embedder.tokenizer is None:
+    tokenizer = getattr(method.embedder, "tokenizer", None)
+    if tokenizer is None:
         return examples
-    return examples.tokenized(embedder.tokenizer, embedder.max_tokens)
+    return examples.tokenized(tokenizer, method.embedder.max_tokens)
 
 
 def _fetch(examples: Examples, rows: Tensor, seed: int, device: torch.device) -> Batch:
@@ -171,22 +172,23 @@ class _Run:
         self.first = distributed.rank() == 0
         self.files = Checkpoints(settings.out)
         saved = self.files.load("checkpoint.pt")
+        distributed.wait()  # until every rank has looked, before the first one writes
         self.resumed = saved is not None
-        if saved is None:
-            self.save()
-        elif settings.resume:
-            self._go_on(saved)
-        else:
+        if saved is not None and not settings.resume:
             raise ValueError(
                 f"{settings.out} already holds a run; give resume=True to go on with it, "
                 "or another out"
             )
+        if saved is not None:
+            self._go_on(saved)
+        elif self.first:
+            self.files.clear()
+            self.save()
         kept = self.first and settings.out is not None
         path = settings.out / "log.jsonl" if kept and settings.out else None
         self.log = Log(path, keep_until=self.place.step)
-        total = settings.steps
         shown = settings.progress and self.first
-        self.bar = tqdm(total=total, initial=self.place.step, unit="step", disable=not shown)
+        self.bar = tqdm(initial=self.place.step, unit="step", disable=not shown)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,7 +208,7 @@ class _Run:
         self.scaler.load_state_dict(saved["scaler"])
         self.place = Place(**saved["place"])
         best = self.files.load("best.pt")
-        self.best = best["method"] if best is not None else None
+        self.best = None if best is None or self.place.best is None else best["method"]
 
     def save(self) -> None:
         """Write everything a resume needs."""
@@ -265,6 +267,11 @@ class _Run:
             place.phase, place.visit = place.phase + 1, 0
         place.done = 0
         return following or phase
+
+    def expect(self, length: int) -> None:
+        """Tell the bar how many steps there are, as far as is known."""
+        known = self.place.step - self.place.done + length
+        self.bar.total = self.settings.steps or known
 
     # -- one step
 

@@ -42,6 +42,8 @@ class Settings:
     progress: bool = True  # a bar on the terminal
 
     def __post_init__(self) -> None:
+        if self.out is not None:
+            object.__setattr__(self, "out", Path(self.out))  # a str is welcome too
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(
                 f"give either epochs or steps; got epochs={self.epochs}, steps={self.steps}"
