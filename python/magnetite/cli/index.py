@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from magnetite.evaluate import Corpus
 
 
+_KIND = "flat looks at every vector, ivf at the nearest lists [default: by the corpus' size]."
+
+
 @click.command(
     epilog=examples(
         "magnetite index corpus.jsonl.gz -o here",
@@ -31,12 +34,14 @@ if TYPE_CHECKING:
 @click.argument("corpus", type=file_in)
 @click.option("-o", "--out", type=path_out, required=True, help="The folder to write.")
 @model_option
+@click.option("--kind", type=click.Choice(["flat", "ivf"]), help=_KIND)
 @threads_option
 @json_option
 def command(
     corpus: Path,
     out: Path,
     model: Path | None,
+    kind: Literal["flat", "ivf"] | None,
     threads: int | None,
     *,
     as_json: bool,
@@ -52,7 +57,7 @@ def command(
     documents = _corpus(corpus)
     encoder = load_encoder(model, threads)
     start = time.perf_counter()
-    written = build(out, documents, encoder, model=model, threads=threads)
+    written = build(out, documents, encoder, model=model, kind=kind, threads=threads)
     seconds = time.perf_counter() - start
     payload = {
         "out": str(out),

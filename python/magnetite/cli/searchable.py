@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from magnetite._core import FormatError
 from magnetite.cli.documents import Document, Documents, write_documents
-from magnetite.cli.vectors import Texts, Written, write_vectors
+from magnetite.cli.vectors import Texts, Written, beside, write_vectors
 from magnetite.evaluate.beir import Corpus
 from magnetite.evaluate.retrieve import comparable
 from magnetite.index import Index
@@ -56,6 +56,7 @@ def build(
     encoder: "Encoder",
     *,
     model: Path | None,
+    kind: Literal["flat", "ivf"] | None,
     threads: int | None,
 ) -> Written:
     """Fill the folder; go on from an earlier, killed run of the same corpus and encoder.
@@ -74,15 +75,19 @@ def build(
         folder / _VECTORS,
         encoder=encoder.fingerprint,
         dim=encoder.dim,
+        keep_journal=True,
     )
     vectors = np.load(folder / _VECTORS, mmap_mode="r")
-    index = Index.build(vectors, metric=metric, threads=threads, encoder=encoder.fingerprint)
+    index = Index.build(
+        vectors, metric=metric, kind=kind, threads=threads, encoder=encoder.fingerprint
+    )
     index.save(folder / _INDEX)
     said = Manifest(
         None if model is None else str(model.resolve()), encoder.fingerprint, len(corpus)
     )
     _write_last(folder / _MANIFEST, json.dumps(asdict(said), indent=2) + "\n")
     (folder / _VECTORS).unlink()
+    beside(folder / _VECTORS)[1].unlink()
     return written
 
 
@@ -97,7 +102,7 @@ class Searchable:
         """
         self.manifest = _manifest(folder)
         self.documents = Documents(folder)
-        self.index = Index.open(folder / _INDEX)
+        self.index = Index.open(folder / _INDEX, verify="lazy")
         sizes = {self.manifest.documents, len(self.documents), len(self.index)}
         if len(sizes) != 1:
             raise FormatError(f"{folder}: its parts disagree on the number of documents: {sizes}")
@@ -140,7 +145,7 @@ class Searchable:
 def _manifest(folder: Path) -> Manifest:
     path = folder / _MANIFEST
     if not path.exists():
-        unfinished = (folder / f"{_VECTORS}.journal").exists()
+        unfinished = beside(folder / _VECTORS)[1].exists()
         remedy = (
             "an unfinished one; run the same `magnetite index` again"
             if unfinished

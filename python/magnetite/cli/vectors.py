@@ -74,33 +74,55 @@ def write_vectors(
     encoder: str,
     dim: int,
     prompt: str | None = None,
+    keep_journal: bool = False,
 ) -> Written:
     """Write the vector of each text to `out`, as `np.save` would; go on from a killed run.
+
+    With `keep_journal` the caller removes the file and its journal when both are no longer needed;
+    until then the same call finds its work done.
 
     Raises:
         FormatError: The journal beside `out` belongs to other texts, another encoder or prompt.
         OSError: The disk, or another process at work on the same file.
     """
     work = _Work(texts.fingerprint, encoder, prompt, texts.rows, dim)
-    partial, journal_path = _beside(out, "partial"), _beside(out, "journal")
-    header = _header(texts.rows, dim)
-    with journal_path.open("a+b") as journal, _alone(journal, out), partial.open("a+b") as array:
+    partial, journal_path = beside(out)
+    with journal_path.open("a+b") as journal, _alone(journal, out):
         resumed = _rows_done(journal, work, journal_path)
-        _cut(array, header, resumed * dim * 4)
-        source = islice(texts.read(), resumed, None)
-        with tqdm(total=texts.rows, initial=resumed, unit=" texts", disable=None) as bar:
-            done = resumed
-            while block := list(islice(source, _BLOCK)):
-                vectors = np.ascontiguousarray(encode(block), dtype="<f4")
-                array.write(vectors.tobytes())
-                _to_disk(array)
-                done += len(block)
-                journal.write(json.dumps({"rows": done}).encode() + b"\n")
-                _to_disk(journal)
-                bar.update(len(block))
-        partial.replace(out)
-        journal_path.unlink()
+        if resumed < texts.rows or not out.exists():
+            _go_on(texts, encode, partial, journal, dim, resumed)
+            partial.replace(out)
+        if not keep_journal:
+            journal_path.unlink()
     return Written(texts.rows, dim, resumed)
+
+
+def beside(out: Path) -> tuple[Path, Path]:
+    """Return where the array so far and the journal stand while `out` is being made."""
+    return out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.journal")
+
+
+def _go_on(
+    texts: Texts,
+    encode: Callable[[list[str]], NDArray[np.float32]],
+    partial: Path,
+    journal: IO[bytes],
+    dim: int,
+    resumed: int,
+) -> None:
+    with (
+        partial.open("a+b") as array,
+        tqdm(total=texts.rows, initial=resumed, unit=" texts", disable=None) as bar,
+    ):
+        _cut(array, _header(texts.rows, dim), resumed * dim * 4)
+        source, done = islice(texts.read(), resumed, None), resumed
+        while block := list(islice(source, _BLOCK)):
+            array.write(np.ascontiguousarray(encode(block), dtype="<f4").tobytes())
+            _to_disk(array)
+            done += len(block)
+            journal.write(json.dumps({"rows": done}).encode() + b"\n")
+            _to_disk(journal)
+            bar.update(len(block))
 
 
 def _rows_done(journal: IO[bytes], work: _Work, path: Path) -> int:
@@ -142,10 +164,6 @@ def _header(rows: int, dim: int) -> bytes:
     shape = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
     np.lib.format.write_array_header_1_0(stream, shape)
     return stream.getvalue()
-
-
-def _beside(out: Path, suffix: str) -> Path:
-    return out.with_name(f"{out.name}.{suffix}")
 
 
 def _to_disk(stream: IO[bytes]) -> None:

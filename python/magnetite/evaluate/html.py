@@ -54,7 +54,6 @@ def _table(report: Report) -> str:
         *(f"<th>{escape(head)}</th>" for head in heads),
         "</tr></thead>",
     ]
-    notes = {system.name: system.note for system in report.systems}
     group = None
     for row in rows:
         if row.group != group:
@@ -64,13 +63,12 @@ def _table(report: Report) -> str:
                 f'<tbody><tr class="group"><th colspan="{len(heads) + 1}">{escape(group)} '
                 f"<small>{len(report.groups[group]):,} queries</small></th></tr>"
             )
-        said.append(_row(row, first, others, notes[row.system], compared=compared))
+        said.append(_row(row, first, others, compared=compared))
     return "".join([*said, "</tbody></table>"])
 
 
-def _row(row: Row, first: str, others: list[str], note: str, *, compared: bool) -> str:
-    title = f' title="{escape(note)}"' if note else ""
-    cells = [f"<th{title}>{escape(row.system)}</th><td><b>{row.values[first]:.4f}</b></td>"]
+def _row(row: Row, first: str, others: list[str], *, compared: bool) -> str:
+    cells = [f"<th>{escape(row.system)}</th><td><b>{row.values[first]:.4f}</b></td>"]
     if compared and row.change is None:
         cells.append("<td></td><td></td><td></td>")
     elif row.change is not None:

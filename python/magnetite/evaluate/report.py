@@ -14,7 +14,6 @@ class System:
 
     name: str
     scores: Scores
-    note: str = ""
 
 
 @dataclass(frozen=True)

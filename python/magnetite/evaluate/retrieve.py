@@ -30,7 +30,7 @@ def retrieve(encoder: "Encoder", data: Beir, *, k: int = 100, threads: int | Non
 
     metric, normalize = comparable(encoder)
     passages = encoder.encode_document(data.corpus.passages(), normalize=normalize)
-    index = Index.build(passages, metric=metric, threads=threads)
+    index = Index.build(passages, metric=metric, kind="flat", threads=threads)
     return run_of_index(index, encoder, data, k=k, threads=threads)
 
 

@@ -189,6 +189,30 @@ def test_index_killed_and_again_gives_the_same_folder(tmp_path, call):
             ).read_bytes()
 
 
+def test_index_stopped_while_it_builds_does_not_encode_again(tmp_path, call, corpus, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "here/index")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("magnetite.index.Index.save", full)
+        said = call("index", corpus, "-o", tmp_path / "here", code=1).output
+        assert "here/index: No space left on device" in said
+    said = json.loads(call("index", corpus, "-o", tmp_path / "here", "--json").output)
+    assert said["resumed_rows"] == 5
+    call("index", corpus, "-o", tmp_path / "whole")
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "whole").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def test_a_kind_of_index_may_be_asked_for(tmp_path, call, kind):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"thing number {i} of many\n" for i in range(400)))
+    call("index", lines, "-o", tmp_path / "here", "--kind", kind)
+    found = call("search", tmp_path / "here", "thing number 77", "-k", "1", "--json").output
+    assert json.loads(found)[0]["hits"][0]["text"] == "thing number 77 of many"
+
+
 def test_search_refuses_what_is_no_searchable_folder(tmp_path, call, corpus):
     assert "not a searchable folder" in call("search", tmp_path, "x", code=1).output
     call("index", corpus, "-o", tmp_path / "here")
