@@ -5,6 +5,13 @@
 mod cluster;
 mod kernels;
 mod quantize;
+mod text;
 mod topk;
 
-criterion::criterion_main!(cluster::benches, kernels::benches, quantize::benches, topk::benches);
+criterion::criterion_main!(
+    cluster::benches,
+    kernels::benches,
+    quantize::benches,
+    text::benches,
+    topk::benches
+);
