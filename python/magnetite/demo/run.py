@@ -112,6 +112,8 @@ def _tell(report: Report, out: Path, say: Say) -> None:
         say(textwrap.fill(remark, 96) + "\n")
     _show(report.examples, say)
     say(f"\n{out / 'report.html'}: the same with plots")
+    if len(report.systems) > 1:
+        say(f"{out / 'encoders'}: what was trained; give one of its folders to --model")
 
 
 def _show(examples: Sequence["Example"], say: Say) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from magnetite.cli import main
-from magnetite.demo import story
+from magnetite.demo import learning, story
 from magnetite.demo.data import FOLDER, groups, scifact
+from magnetite.encode import verify
 from magnetite.evaluate import Report, System, read_beir, read_qrels, read_run
 
 
@@ -106,3 +108,28 @@ def test_a_base_install_serves_and_names_the_extras(tmp_path, monkeypatch):
     assert 'pip install "magnetite[export,eval]"' in result.output
     assert "search     300 claims" in result.output
     assert not (tmp_path / "d").exists()
+
+
+def test_titles_are_pairs_without_labels_and_claims_know_every_fitting_abstract():
+    data = learning.titles(scifact())
+    assert len(data) == 5183
+    assert set(data.columns) == {"query", "document"}
+    claims = learning.read_beir(FOLDER, split="train")
+    assert len(claims) == 919
+    assert set(claims.columns) == {"query", "document", "relevant"}
+
+
+def test_the_whole_demo_seals_each_step_and_compares_it_with_the_one_before(tmp_path, monkeypatch):
+    for name in ("TITLES", "CLAIMS"):
+        training = getattr(learning, name)
+        short = replace(training.settings, epochs=None, steps=2)
+        monkeypatch.setattr(learning, name, replace(training, settings=short))
+    result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["system"] for row in rows] == [story.UNTRAINED, story.TITLES, story.CLAIMS] * 3
+    assert [row["change"] is None for row in rows] == [True, False, False] * 3
+    for place in ("titles", "claims"):
+        assert verify(tmp_path / "encoders" / place).ok
+    assert sorted(path.name for path in tmp_path.glob("*.trec")) == ["0.trec", "1.trec", "2.trec"]
+    assert "One figure over all claims would hide this." in (tmp_path / "report.html").read_text()
