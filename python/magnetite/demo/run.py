@@ -32,54 +32,55 @@ def run(out: Path, *, say: Say, threads: int | None = None, learn: bool = True) 
     data = scifact()
     say(
         f"SciFact: {len(data.corpus):,} abstracts and {len(data.queries)} test claims "
-        "(CC BY 4.0, ODC-By 1.0)"
+        f"(CC BY 4.0, ODC-By 1.0)\n\n{story.UNTRAINED}"
     )
-    encoder = Encoder.load(threads=threads)
-    served = {story.UNTRAINED: _step(story.UNTRAINED, encoder, data, say, threads)}
+    served = {story.UNTRAINED: _step(Encoder.load(threads=threads), data, say, threads)}
+    facts: dict[str, str] = {}
     learnable = _has("torch", "transformers", "onnx")
-    facts = {"encoder": f"{encoder.dim} dimensions, {encoder.fingerprint[:16]}"}
     if learn and learnable:
-        from magnetite.demo.learning import steps
-
-        for name, place, train in steps(threads=threads):
-            say(f"\n{name}")
-            folder = _fresh(out / "encoders" / place)
-            start = time.perf_counter()
-            train(folder)
-            facts[f"training, {name}"] = f"{time.perf_counter() - start:.0f} s, sealing included"
-            say(f"  train  {facts[f'training, {name}']}; {folder}")
-            served[name] = _step("", Encoder.load(folder, threads=threads), data, say, threads)
-    report = _report(data, served) if _has("ir_measures", "pytrec_eval", "matplotlib") else None
-    if report is None:
-        _show(
-            examples_of(
-                data,
-                {n: s.run for n, s in served.items()},
-                dict.fromkeys(list(data.queries)[:3], ""),
-            ),
-            say,
-        )
-        say('\nFor figures: pip install "magnetite[eval]"')
-    else:
+        facts |= _learn(served, data, out, say, threads)
+    report = None
+    if _has("ir_measures", "pytrec_eval", "matplotlib"):
         facts["whole demo"] = f"{time.perf_counter() - began:.0f} s"
-        report = replace(report, facts=facts | report.facts)
+        report = _report(data, served, facts)
         _write(report, served, out)
         _tell(report, out, say)
+    else:
+        runs = {name: step.run for name, step in served.items()}
+        say("")
+        _show(examples_of(data, runs, dict.fromkeys(list(data.queries)[:3], "")), say)
+        say('\nFor figures: pip install "magnetite[eval]"')
     if learn and not learnable:
         say('\nTo train it on these abstracts: pip install "magnetite[export,eval]"')
     return report
 
 
-def _step(name: str, encoder: Encoder, data: Beir, say: Say, threads: int | None) -> Served:
-    if name:
+def _learn(
+    served: dict[str, Served], data: Beir, out: Path, say: Say, threads: int | None
+) -> dict[str, str]:
+    """Train step by step, serve what each gave, and return what each cost."""
+    from magnetite.demo.learning import steps
+
+    costs = {}
+    for name, place, train in steps(threads=threads):
         say(f"\n{name}")
+        folder = _fresh(out / "encoders" / place)
+        start = time.perf_counter()
+        train(folder)
+        costs[f"training, {name}"] = f"{time.perf_counter() - start:.0f} s, sealing included"
+        say(f"  train  {costs[f'training, {name}']}; {folder}")
+        served[name] = _step(Encoder.load(folder, threads=threads), data, say, threads)
+    return costs
+
+
+def _step(encoder: Encoder, data: Beir, say: Say, threads: int | None) -> Served:
     served = serve(encoder, data, threads=threads)
     for line in served.lines():
         say(f"  {line}")
     return served
 
 
-def _report(data: Beir, served: dict[str, Served]) -> Report:
+def _report(data: Beir, served: dict[str, Served], facts: dict[str, str]) -> Report:
     training = read_qrels(FOLDER / "qrels" / "train.tsv")
     parts = groups(data.qrels, training)
     systems = [System(name, score(data.qrels, step.run, MEASURES)) for name, step in served.items()]
@@ -92,7 +93,9 @@ def _report(data: Beir, served: dict[str, Served]) -> Report:
         systems=systems,
         groups=parts,
         measures=MEASURES,
-        facts={name: "; ".join(step.lines()) for name, step in served.items()},
+        facts={name: step.summary() for name, step in served.items()}
+        | facts
+        | {"queries shown": "about unseen abstracts; the three helped most, the one hurt most"},
         examples=examples_of(data, runs, telling(systems, MEASURES[0], parts[unseen])),
     )
     return replace(report, remarks=list(story.remarks(report)))

@@ -33,6 +33,13 @@ class Served:
             f"search {self.queries:>7,} claims    {self.search_s:8.2f} s   {each}",
         ]
 
+    def summary(self) -> str:
+        """Return the same seconds in one line."""
+        return (
+            f"encode {self.documents:,} abstracts {self.encode_s:.2f} s; "
+            f"index {self.index_s:.2f} s; search {self.queries:,} claims {self.search_s:.2f} s"
+        )
+
 
 def serve(encoder: "Encoder", data: Beir, *, threads: int | None = None) -> Served:
     """Return the run of the encoder over the data."""
