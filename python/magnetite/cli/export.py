@@ -16,19 +16,22 @@ from magnetite.extras import need
 )
 @click.argument("source")
 @click.option("-o", "--out", type=path_out, required=True, help="The folder to write.")
+@click.option(
+    "--allow-unfused",
+    is_flag=True,
+    help="Accept attention that ONNX Runtime does not fuse: same vectors, slower.",
+)
 @json_option
-def command(source: str, out: Path, *, as_json: bool) -> None:
+def command(source: str, out: Path, *, allow_unfused: bool, as_json: bool) -> None:
     """Seal SOURCE, a sentence-transformers folder or hub id, as an artifact.
 
     It is refused when its vectors differ from the model's by more than 1e-4.
     """
     for module in ("torch", "onnx"):
         need(module, extra="export", purpose="export")
-    from magnetite.encode import Artifact
     from magnetite.learn.export import export
 
-    export(source, out)
-    sealed = Artifact.load(out)
+    sealed = export(source, out, allow_unfused=allow_unfused)
     payload = {
         "out": str(out),
         "fingerprint": sealed.fingerprint,

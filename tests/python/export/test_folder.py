@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from magnetite import cli
 from magnetite.encode import Encoder, verify
+from magnetite.learn.encoders.backbone import Backbone
 from magnetite.learn.export import export
 
 torch.set_num_threads(1)
@@ -19,17 +22,20 @@ torch.set_num_threads(1)
 TEXTS = ["iron", "The Magnet of IRON!", "", "x" * 90, "a b c d e f g", "Ünïcode Ж 猫"]
 
 
-@pytest.fixture(scope="module")
-def bert(tiny_tower, tiny_tokenizer, tmp_path_factory) -> Path:
-    """A folder that transformers can load: config, weights, tokenizer."""
-    folder = tmp_path_factory.mktemp("hf")
-    tiny_tower.backbone.model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(tiny_tokenizer)
+def write_transformer(folder: Path, backbone: Backbone, tokenizer: str) -> Path:
+    """Write what transformers can load: config, weights, tokenizer."""
+    backbone.model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer)
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]"}
     special |= {"sep_token": "[SEP]", "mask_token": "[MASK]"}
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 64, **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tiny_tower, tiny_tokenizer, tmp_path_factory) -> Path:
+    return write_transformer(tmp_path_factory.mktemp("bert"), tiny_tower.backbone, tiny_tokenizer)
 
 
 Save = Callable[..., Path]
@@ -159,6 +165,23 @@ def test_missing_weights_are_refused_rather_than_drawn(save, tmp_path):
 def test_a_folder_without_pooling_is_refused_with_the_remedy(bert, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no modules\.json, which says how"):
         export(bert, tmp_path / "out")
+
+
+def test_the_verb_passes_on_that_unfused_attention_is_accepted(tiny_tokenizer, tmp_path):
+    config = {"vocab_size": 224, "hidden_size": 32, "num_hidden_layers": 1, "pad_token_id": 1}
+    config |= {"num_attention_heads": 4, "intermediate_size": 32, "max_position_embeddings": 66}
+    backbone = Backbone.from_config({"model_type": "mpnet", **config})
+    folder = write_transformer(tmp_path / "mpnet", backbone, tiny_tokenizer)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(MEAN))
+    listed = [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "1_Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    verb = ["export", str(folder), "-o", str(tmp_path / "out")]
+    refused = CliRunner().invoke(cli.main, verb)
+    assert refused.exit_code != 0
+    assert "--allow-unfused" in refused.output + str(refused.exception)
+    assert CliRunner().invoke(cli.main, [*verb, "--allow-unfused"]).exit_code == 0
+    assert verify(tmp_path / "out").ok
 
 
 def test_a_hub_id_out_of_reach_says_so(tmp_path, monkeypatch):
