@@ -126,26 +126,31 @@ def _go_on(
 
 
 def _rows_done(journal: IO[bytes], work: _Work, path: Path) -> int:
-    """Return how many rows the journal vouches for, after writing its first line if it has none."""
-    journal.seek(0)
-    whole = [line for line in journal.read().splitlines(keepends=True) if line.endswith(b"\n")]
-    journal.truncate(sum(map(len, whole)))  # a line torn by a kill
-    if not whole:
+    """Return how many rows the journal vouches for; one without rows becomes that of `work`."""
+    begun, done = _read_journal(journal, path)
+    if not done:
+        journal.truncate(0)
         journal.write(json.dumps(asdict(work)).encode() + b"\n")
         _to_disk(journal)
-        return 0
-    try:
-        begun, *blocks = (json.loads(line) for line in whole)
-        done = int(blocks[-1]["rows"]) if blocks else 0
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{path}: not a journal of vectors; remove it to begin anew") from error
-    if begun != asdict(work):
+    elif begun != asdict(work):
         differs = [name for name, value in asdict(work).items() if begun.get(name) != value]
         raise FormatError(
             f"{path}: an earlier run was interrupted while it made other vectors "
             f"({', '.join(differs)} differ); remove the journal to begin anew"
         )
     return done
+
+
+def _read_journal(journal: IO[bytes], path: Path) -> tuple[dict[str, object], int]:
+    """Return the journal's first line and its last line's rows; a line torn by a kill is cut off."""
+    journal.seek(0)
+    whole = [line for line in journal.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    journal.truncate(sum(map(len, whole)))
+    try:
+        begun, *blocks = [json.loads(line) for line in whole] or [{}]
+        return dict(begun), int(blocks[-1]["rows"]) if blocks else 0
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path}: not a journal of vectors; remove it to begin anew") from error
 
 
 def _cut(array: IO[bytes], header: bytes, bytes_done: int) -> None:

@@ -1,6 +1,7 @@
 """train and export: flags made from the recipes, what is sealed, and what is refused."""
 
 import json
+import shutil
 import sys
 from dataclasses import fields
 from importlib import import_module
@@ -74,6 +75,17 @@ def test_train_goes_on_from_its_own_artifact(tmp_path, call, beir):
     model = ["--model", tmp_path / "one"]
     call("train", "pairs", "--data", beir, "-o", tmp_path / "two", *model, *SHORT)
     assert verify(tmp_path / "two").ok
+
+
+def test_train_goes_on_only_when_told_to(tmp_path, call, beir):
+    out = tmp_path / "mine"
+    again = ["train", "pairs", "--data", beir, "-o", out, *SHORT, "--split", "test"]
+    call(*again)
+    first = Encoder.load(out).fingerprint
+    shutil.rmtree(out)
+    assert "already holds a run" in call(*again, code=1).output
+    answer = json.loads(call(*again, "--resume", "--json").stdout)
+    assert (answer["steps"], answer["fingerprint"]["encoder"]) == (2, first)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "tsv"])

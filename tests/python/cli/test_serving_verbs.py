@@ -79,6 +79,12 @@ def test_encode_names_a_bad_input(tmp_path, call, name, text, said):
     assert not (tmp_path / "x.npy").exists()
 
 
+def test_encode_names_an_unknown_prompt(tmp_path, call, corpus):
+    said = call("encode", corpus, "-o", tmp_path / "x.npy", "--prompt", "nope", code=1).output
+    assert "no prompt is named 'nope'" in said
+    call("encode", corpus, "-o", tmp_path / "x.npy")
+
+
 def test_encode_refuses_to_overwrite_and_odd_names(tmp_path, call, corpus):
     (tmp_path / "x.npy").write_bytes(b"mine")
     assert "exists; remove it" in call("encode", corpus, "-o", tmp_path / "x.npy", code=1).output

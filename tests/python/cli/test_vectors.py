@@ -104,7 +104,9 @@ def test_a_resumed_run_encodes_only_what_is_left(tmp_path, small_blocks):
 
 def test_other_texts_encoder_or_prompt_do_not_go_on(tmp_path, small_blocks):
     def dies(block):
-        raise Died
+        if block[0] == "text 4":
+            raise Died
+        return encode(block)
 
     out = tmp_path / "x.npy"
     with pytest.raises(Died):
@@ -120,8 +122,19 @@ def test_other_texts_encoder_or_prompt_do_not_go_on(tmp_path, small_blocks):
     assert out.read_bytes() == wanted(11)
 
 
-def test_a_foreign_journal_is_refused(tmp_path):
-    (tmp_path / "x.npy.journal").write_text("my diary\n")
+def test_a_run_that_died_at_once_stands_in_nobodys_way(tmp_path, small_blocks):
+    def dies(block):
+        raise Died
+
+    with pytest.raises(Died):
+        write(tmp_path / "x.npy", 11, encode=dies, prompt="query")
+    assert write(tmp_path / "x.npy", 7).resumed == 0
+    assert (tmp_path / "x.npy").read_bytes() == wanted(7)
+
+
+@pytest.mark.parametrize("text", ["my diary\n", "[1]\n{}\n", '{}\n{"rows": "x"}\n'])
+def test_a_foreign_journal_is_refused(tmp_path, text):
+    (tmp_path / "x.npy.journal").write_text(text)
     with pytest.raises(FormatError, match="not a journal of vectors"):
         write(tmp_path / "x.npy", 3)
 
