@@ -26,7 +26,7 @@ from magnetite.learn.train import Settings, train
 from magnetite.text import Tokenizer, pack
 
 DIM = 256
-MAX_TOKENS = 512
+MAX_TOKENS = 2048
 RARITY = 1e-3  # a token of this frequency starts with half the weight of the rarest
 PROSE_LEFT_OUT = "dataset-sts"  # sentences without one open licence
 TEXTS = {
@@ -116,7 +116,7 @@ def student(of_tokens: Tensor, data: Data, tokenizer: Tokenizer) -> StaticEncode
     teacher = data["teacher"]
     if not isinstance(teacher, Tensor):
         raise TypeError("the teacher's vectors must be a tensor")
-    table = (of_tokens - of_tokens.mean(0)) @ principal(teacher, DIM)[1]
+    table = (of_tokens - of_tokens.mean(0)) @ principal(teacher, DIM)[1].float()
     return StaticEncoder(
         table / table.norm(dim=1).mean(),
         RARITY / (RARITY + count / count.sum()),

@@ -175,3 +175,23 @@ def test_the_gradient_is_that_of_the_formula(formula):
         "listwise_kl": lambda s: o.listwise_kl(s, teacher, keep=keep),
     }
     assert torch.autograd.gradcheck(formulas[formula], (x,))
+
+
+@pytest.mark.parametrize(("n", "m", "dim"), [(1, 1, 1), (3, 5, 5), (40, 12, 8)])
+def test_principal_directions_keep_the_most_of_the_inner_products(n, m, dim):
+    vectors, _ = matrix(n, m, 3)
+    size, directions = o.principal(vectors, dim)
+    found = directions.T @ directions
+    assert torch.allclose(found, torch.eye(dim, dtype=torch.float64), atol=1e-12)
+    # By singular values, which no moment matrix was formed for: √ε instead of ε near zero.
+    wanted = torch.zeros(m, dtype=torch.float64)
+    singular = torch.linalg.svdvals(vectors)
+    wanted[: len(singular)] = singular / n**0.5
+    assert torch.allclose(size, wanted[:dim].clamp(min=1e-6), atol=1e-7)
+    along = (vectors @ directions).square().mean(0).sqrt()
+    assert torch.allclose(along.clamp(min=1e-6), size, atol=1e-7)
+
+
+def test_more_directions_than_dimensions_are_refused():
+    with pytest.raises(ValueError, match="3 directions wanted of vectors with 2 dimensions"):
+        o.principal(torch.ones(4, 2), 3)
