@@ -25,8 +25,9 @@ pub struct KMeans {
     pub tolerance: f64,
     /// Trains on at most this many rows a cluster, drawn evenly from all of them.
     pub rows_per_cluster: usize,
-    /// Bytes that the training rows and what is kept beside each of them may take; when all rows
-    /// fit the other limits they are used in place, and count all the same.
+    /// Bytes that the training rows and what is kept beside each of them may take. Rows used in
+    /// place, because all of them fit, count as if copied. Beside it stand the centroids, and 1 MiB
+    /// of matrix products a thread.
     pub memory_budget: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,

@@ -3,6 +3,8 @@
 //! | kernel | result | on every tier |
 //! |---|---|---|
 //! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
+//! | `short_dots`, `short_l2s` | the same of many short vectors at once, in [`Columns`] | same bits |
+//! | `least` | the first place of the least value | same place |
 //! | `scan` | integer sums of 4-bit codes | same integers |
 //! | `peaks`, [`products`] | proposals within a derived bound | close; never stored |
 //!
