@@ -142,7 +142,7 @@ def _rows_done(journal: IO[bytes], work: _Work, path: Path) -> int:
 
 
 def _read_journal(journal: IO[bytes], path: Path) -> tuple[dict[str, object], int]:
-    """Return the journal's first line and its last line's rows; a line torn by a kill is cut off."""
+    """Return the journal's first line and its last line's rows; cut off a line torn by a kill."""
     journal.seek(0)
     whole = [line for line in journal.read().splitlines(keepends=True) if line.endswith(b"\n")]
     journal.truncate(sum(map(len, whole)))
