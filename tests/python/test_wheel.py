@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MAIN_JOB = """
 import json, sys, time
-start = time.perf_counter()
+start = time.process_time()  # what it costs, however busy the machine is
 import magnetite
-took = time.perf_counter() - start
+took = time.process_time() - start
 from magnetite import Encoder, Index
 texts = ["Iron rusts in wet air.", "A compass needle points north.", "Bread needs flour and yeast."]
 encoder = Encoder.load()

@@ -1,6 +1,7 @@
 """A sealed encoder gives its module's vectors, and what cannot be sealed says why."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_a_transformer_comes_back_bit_for_bit_and_can_be_trained(tiny_tokenizer,
     assert (back.dim, back.max_tokens) == (dim, 40)
     back.train()(torch.tensor([[2, 5, 3]]), torch.ones(1, 3, dtype=torch.int64)).sum().backward()
     assert all(weight.grad is not None for weight in back.parameters() if weight.requires_grad)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": {"model_type": "bert", **SHAPE, "hidden_size": 64}},
+        {"backbone": {"model_type": "nothing"}},
+        {"pooling": ["median"]},
+        {"weights": {"backbone": ["absent", False, 0]}},
+    ],
+)
+def test_a_description_that_does_not_fit_is_a_format_error(tiny_artifact, change):
+    artifact = Artifact.load(tiny_artifact)
+    other = replace(artifact.manifest, module={**artifact.manifest.module, **change})
+    with pytest.raises(FormatError, match=r"artifact\.json describes no module"):
+        restore(replace(artifact, manifest=other))
 
 
 def test_what_comes_back_can_be_sealed_again_to_the_same_encoder(tiny_artifact, tmp_path):

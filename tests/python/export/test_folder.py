@@ -12,8 +12,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from magnetite import cli
+from magnetite import cli, demo
 from magnetite.encode import Encoder, verify
+from magnetite.evaluate import mean, read_beir, score
 from magnetite.learn.encoders.backbone import Backbone
 from magnetite.learn.export import export
 
@@ -241,3 +242,27 @@ def test_minilm_equals_sentence_transformers_on_1000_texts_of_1_to_400_words(
     texts = prose(shared, 1000, (1, 400))
     got = Encoder.load(minilm).encode(texts)
     np.testing.assert_allclose(got, theirs(minilm_folder, texts), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_minilm_ranks_scifact_as_sentence_transformers_does(minilm, minilm_folder):
+    """All claims of the test split; of the abstracts the judged ones and every seventh other."""
+    pytest.importorskip("ir_measures")
+    data = read_beir(Path(demo.__file__).parent / "scifact")
+    passages = data.corpus.passages()
+    judged = {document for row in data.qrels.values() for document in row}
+    kept = [i for i, name in enumerate(data.corpus.ids) if name in judged or i % 7 == 0]
+    ids, texts = [data.corpus.ids[i] for i in kept], [passages[i] for i in kept]
+    claims = list(data.queries.values())
+
+    def ndcg(encode: Callable[[list[str]], np.ndarray]) -> float:
+        scores = encode(claims) @ encode(texts).T
+        run = {
+            query: {ids[j]: float(row[j]) for j in np.argsort(-row)[:100]}
+            for query, row in zip(data.queries, scores, strict=True)
+        }
+        return mean(score(data.qrels, run, ["nDCG@10"])["nDCG@10"])
+
+    ours = ndcg(Encoder.load(minilm).encode)
+    assert ours == pytest.approx(ndcg(lambda texts: theirs(minilm_folder, texts)), abs=0.002)

@@ -25,6 +25,9 @@ OPSET = 17
 SMALLEST_EXTERNAL_BYTES = 1024
 """Below this a constant stays in the graph, where ONNX Runtime may read shapes from it."""
 
+BESIDE = "beside the graph: "
+"""Begins the names of weights that the graph holds in no form, so that none is a constant's."""
+
 
 class Probe(NamedTuple):
     """An input, and what the module made of it."""
@@ -201,7 +204,7 @@ def locate(
     nothing. So a weight is a constant, or its transpose, or some of its columns.
 
     Returns:
-        For each weight `[constant, transposed, first column]`, and the weights found nowhere.
+        For each weight `[tensor, transposed, first column]`, and the tensors found nowhere.
     """
     constants = {one.name: numpy_helper.to_array(one) for one in graph.graph.initializer}
     places: dict[str, list[object]] = {}
@@ -209,9 +212,10 @@ def locate(
     for name, tensor in state.items():
         weight = tensor.detach().cpu().numpy()
         place = _find(weight, constants)
-        places[name] = [name, False, 0] if place is None else place
         if place is None:
-            lost[name] = np.ascontiguousarray(weight)
+            place = [f"{BESIDE}{name}", False, 0]
+            lost[f"{BESIDE}{name}"] = np.ascontiguousarray(weight)
+        places[name] = place
     return places, lost
 
 

@@ -1,6 +1,7 @@
 """A sealed transformer as a module that can be trained on."""
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from magnetite._core import FormatError
 from magnetite.encode.artifact import MANIFEST, TOKENIZER, WEIGHTS, Artifact
@@ -21,14 +22,25 @@ def restore(artifact: Artifact) -> Tower:
     places = description.pop("weights", None)
     if not places:
         raise FormatError(f"{path} does not say how its module is built; train the original module")
-    constants = load_file(artifact.directory / WEIGHTS)
-    tower = build(description, dim=manifest.dim, max_tokens=manifest.max_tokens)
+    try:
+        tower = build(description, dim=manifest.dim, max_tokens=manifest.max_tokens)
+        constants = load_file(artifact.directory / WEIGHTS)
+        tower.load_state_dict(
+            {
+                name: _taken(constants, *places[name], like=weight)
+                for name, weight in tower.state_dict().items()
+            }
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise FormatError(f"{path} describes no module that its weights fit: {error}") from error
     tower.tokenizer = Tokenizer.load(artifact.directory / TOKENIZER)
-    state = {}
-    for name, weight in tower.state_dict().items():
-        constant, transposed, first = places[name]
-        columns = weight.shape[0] if transposed else weight.shape[-1]
-        found = constants[constant][..., first : first + columns]
-        state[name] = (found.T if transposed else found).clone()
-    tower.load_state_dict(state)
     return tower
+
+
+def _taken(
+    constants: dict[str, Tensor], name: str, transposed: object, first: int, *, like: Tensor
+) -> Tensor:
+    """Return the weight of the shape `like` that `graph.locate` found there."""
+    columns = like.shape[0] if transposed else like.shape[-1]
+    found = constants[name][..., first : first + columns]
+    return (found.T if transposed else found).clone()
