@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that unwraps stops with the line that broke")]
 
 mod cluster;
+mod dense;
 mod kernels;
 mod quantize;
 mod text;
@@ -10,8 +11,9 @@ mod topk;
 
 criterion::criterion_main!(
     cluster::benches,
+    dense::benches,
     kernels::benches,
     quantize::benches,
     text::benches,
-    topk::benches
+    topk::benches,
 );
