@@ -32,8 +32,10 @@ def remarks(report: Report) -> Iterator[str]:
 
 def _verdict(change: Difference, who: str) -> str:
     interval = f"[{change.low:+.3f}, {change.high:+.3f}]"
-    if change.low > 0:
+    if change.sign > 0:
         return f"The gain on {who} is more than luck: its interval {interval} lies above 0."
-    if change.high < 0:
+    if change.sign < 0:
         return f"It lost on {who}: the interval {interval} lies below 0."
+    if not change.low <= 0 <= change.high:
+        return f"The interval on {who}, {interval}, barely clears 0 (p {change.p:.3f}): a hint."
     return f"The interval on {who}, {interval}, holds 0: this many claims cannot tell it from luck."

@@ -19,6 +19,13 @@ class Difference:
     p: float
     queries: int
 
+    @property
+    def sign(self) -> int:
+        """1 or −1 where interval and p agree that the difference is not luck, else 0."""
+        if self.p >= 0.05 or self.low <= 0 <= self.high:
+            return 0
+        return 1 if self.low > 0 else -1
+
     def __str__(self) -> str:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 

@@ -73,7 +73,7 @@ def _row(row: Row, first: str, others: list[str], *, compared: bool) -> str:
         cells.append("<td></td><td></td><td></td>")
     elif row.change is not None:
         change = row.change
-        kind = "up" if change.low > 0 else "down" if change.high < 0 else "unsure"
+        kind = {1: "up", -1: "down", 0: "unsure"}[change.sign]
         cells.append(
             f'<td class="{kind}">{change.mean:+.4f}</td>'
             f"<td>{change.low:+.4f} … {change.high:+.4f}</td><td>{escape(show_p(change.p))}</td>"

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from magnetite import FormatError
 from magnetite.evaluate import (
+    Difference,
     cosines,
     mean,
     paired_bootstrap,
@@ -258,6 +259,14 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others():
     before, after = np.arange(30) / 30, np.arange(30)[::-1] / 30
     assert paired_bootstrap(before, after, seed=5) == paired_bootstrap(before, after, seed=5)
     assert paired_bootstrap(before, after, seed=5) != paired_bootstrap(before, after, seed=6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "sign"),
+    [(0.1, 0.2, 0.01, 1), (-0.2, -0.1, 0.01, -1), (-0.1, 0.2, 0.3, 0), (0.001, 0.2, 0.06, 0)],
+)
+def test_a_sign_needs_the_interval_and_p_to_agree(low, high, p, sign):
+    assert Difference(0.05, low, high, p, 10).sign == sign
 
 
 def test_the_bootstrap_refuses_what_it_cannot_pair():
