@@ -29,7 +29,8 @@ PROSE = Path(__file__).parents[3] / "shared" / "data" / "prose"
 def prose(name: str, count: int) -> list[str]:
     """Return `count` texts spread over a file of the prose set."""
     with gzip.open(PROSE / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line in lines]
+        rows = [json.loads(line) for line in lines]
+    texts = [row.get("text") or row["q"] for row in rows]
     return texts[:: max(1, len(texts) // count)][:count]
 
 
