@@ -1,11 +1,18 @@
 """Fixtures that every test may use."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Let SIGINT through where the run was started in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
