@@ -20,13 +20,13 @@ from magnetite.learn.recipes.pairs import Pairs
 Train = Callable[[Path], None]
 
 
-def steps(*, threads: int | None = None) -> Iterator[tuple[str, str, Train]]:
+def steps(*, threads: int | None = None, seed: int = 0) -> Iterator[tuple[str, str, Train]]:
     """Yield the name of each step, its folder's name, and what trains it and seals it there."""
     torch.set_num_threads(resolve_threads(threads))
     embedder = learn.load()
 
     def train(data: Data, how: Training, folder: Path) -> None:
-        settings = replace(how.settings, progress=sys.stderr.isatty())
+        settings = replace(how.settings, seed=seed, progress=sys.stderr.isatty())
         learn.train(Pairs(embedder, how.config), data, settings)
         export(embedder, folder)
 

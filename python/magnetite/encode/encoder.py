@@ -19,7 +19,7 @@ from magnetite.text import Tokenizer, Tokens, pack
 
 BUILTIN = Path(__file__).parent / "builtin"
 BATCH_TOKENS = 1024
-"""Fastest of 256 to 16,384 on two cores: the activations of more leave the cache."""
+"""The activations of larger batches leave the cache; docs/benchmarks.md says what was measured."""
 SLAB = 32_768
 """Texts tokenized, sorted and packed at a time: bounds memory, and padding loses nothing."""
 
