@@ -1,7 +1,7 @@
 """What do titles without labels, and then training claims, add to the built-in encoder on SciFact?
 
-The demo's training under several seeds: nDCG@10 of all 300 test claims, of the 104 whose abstracts no
-training claim points to, and of the 196 others; mean and spread over the seeds.
+The demo's training under several seeds: nDCG@10 of all 300 test claims, of the 104 whose abstracts
+no training claim points to, and of the 196 others; mean and spread over the seeds.
 """
 
 import json
