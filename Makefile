@@ -1,7 +1,7 @@
 # demo, test, lint, wheel, bench: each a few stock commands in .venv, which the first of them makes.
 PYTHON ?= python3
 BIN := .venv/bin
-export UV_CONSTRAINT := constraints.txt
+export UV_CONSTRAINT := $(CURDIR)/constraints.txt
 export HF_HUB_OFFLINE := 1
 
 .PHONY: demo test lint wheel bench built

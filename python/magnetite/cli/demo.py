@@ -1,6 +1,5 @@
 """`magnetite demo`: the main job on real text."""
 
-import logging
 from pathlib import Path
 
 import click
@@ -26,9 +25,6 @@ def command(out: Path, threads: int | None, *, learn: bool, as_json: bool) -> No
     SciFact ships with the package; nothing is fetched.
     """
     from magnetite.demo.run import run
-
-    # Each of the three encoders would say that some abstracts are too long for it.
-    logging.getLogger("magnetite.encode").setLevel(logging.ERROR)
 
     def say(line: str) -> None:
         click.echo(line, err=as_json)
