@@ -22,6 +22,17 @@ def encoder():
 # encode
 
 
+def kill_midway(command, journal):
+    """Run `command` and end it by SIGKILL once its journal tells of a few blocks."""
+    running = subprocess.Popen(command)
+    while running.poll() is None:
+        if journal.exists() and journal.read_bytes().count(b"\n") > 2:
+            running.send_signal(signal.SIGKILL)
+            break
+    if running.wait() != -signal.SIGKILL:
+        pytest.skip("SKIPPED LOUDLY: the writer was done before it could be killed")
+
+
 def test_encode_writes_the_vector_of_each_line(tmp_path, call, encoder):
     texts = ["Waves and tides.", "", "Flour, water\u2028and salt."]
     (tmp_path / "t.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
@@ -47,14 +58,7 @@ def test_encode_killed_and_again_gives_the_same_bytes(tmp_path, call):
     )
     call("encode", texts, "-o", tmp_path / "whole.npy")
     command = [sys.executable, "-m", "magnetite.cli", "encode", str(texts)]
-    running = subprocess.Popen([*command, "-o", str(tmp_path / "x.npy")])
-    journal = tmp_path / "x.npy.journal"
-    while running.poll() is None:
-        if journal.exists() and journal.read_bytes().count(b"\n") > 2:
-            running.send_signal(signal.SIGKILL)
-            break
-    if running.wait() != -signal.SIGKILL:
-        pytest.skip("SKIPPED LOUDLY: the writer was done before it could be killed")
+    kill_midway([*command, "-o", str(tmp_path / "x.npy")], tmp_path / "x.npy.journal")
     said = json.loads(call("encode", texts, "-o", tmp_path / "x.npy", "--json").output)
     assert 0 < said["resumed_rows"] < 40_000
     assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
@@ -174,14 +178,7 @@ def test_index_killed_and_again_gives_the_same_folder(tmp_path, call):
     rows = ({"_id": str(i), "text": f"text {i} about thing {i % 31}"} for i in range(30_000))
     corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, "-m", "magnetite.cli", "index", str(corpus), "-o"]
-    running = subprocess.Popen([*command, str(tmp_path / "here")])
-    journal = tmp_path / "here" / "vectors.npy.journal"
-    while running.poll() is None:
-        if journal.exists() and journal.read_bytes().count(b"\n") > 2:
-            running.send_signal(signal.SIGKILL)
-            break
-    if running.wait() != -signal.SIGKILL:
-        pytest.skip("SKIPPED LOUDLY: the writer was done before it could be killed")
+    kill_midway([*command, str(tmp_path / "here")], tmp_path / "here" / "vectors.npy.journal")
     said = call("search", tmp_path / "here", "thing", code=1).output
     assert "unfinished one; run the same `magnetite index` again" in said
     said = json.loads(call("index", corpus, "-o", tmp_path / "here", "--json").output)
