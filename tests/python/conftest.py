@@ -75,7 +75,21 @@ def tiny_tokenizer() -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_tower(tiny_tokenizer: str):
+def tiny_shape() -> dict[str, object]:
+    """The shape of a BERT of two layers, for the words of `tiny_tokenizer`."""
+    return {
+        "vocab_size": 224,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.5,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_tower(tiny_tokenizer: str, tiny_shape: dict[str, object]):
     """A BERT of two layers with random weights, mean pooling and normalisation."""
     torch = pytest.importorskip("torch")
     from magnetite.learn.encoders import Tower, pool
@@ -83,18 +97,7 @@ def tiny_tower(tiny_tokenizer: str):
     from magnetite.text import Tokenizer
 
     torch.manual_seed(0)
-    backbone = Backbone.from_config(
-        {
-            "model_type": "bert",
-            "vocab_size": 224,
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-            "max_position_embeddings": 64,
-            "initializer_range": 0.5,
-        }
-    )
+    backbone = Backbone.from_config({"model_type": "bert", **tiny_shape})
     tokenizer = Tokenizer.from_json(tiny_tokenizer)
     return Tower(
         backbone, pool.mean, dim=32, normalize=True, tokenizer=tokenizer, max_tokens=48

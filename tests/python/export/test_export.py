@@ -23,23 +23,20 @@ from magnetite.text import Tokenizer
 torch.set_num_threads(1)
 
 TEXTS = ["iron", "the magnet of iron!", "", "x" * 60, "a b c d e f g", "ünïcode ж 猫"]
-SHAPE = {
-    "vocab_size": 224,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.5,
-}
 
 
-def tower(tokenizer: str, pooling: list[str], **options: object) -> Tower:
-    torch.manual_seed(1)
-    backbone = Backbone.from_config({"model_type": "bert", **SHAPE})
-    options = {"dim": 32 * len(pooling), "max_tokens": 40, **options}
-    tokens = Tokenizer.from_json(tokenizer)
-    return Tower(backbone, build_pool(pooling), tokenizer=tokens, **options).eval()
+@pytest.fixture
+def tower(tiny_shape, tiny_tokenizer):
+    """Build a transformer with these pools and random weights."""
+
+    def build(pooling: list[str], **options: object) -> Tower:
+        torch.manual_seed(1)
+        backbone = Backbone.from_config({"model_type": "bert", **tiny_shape})
+        options = {"dim": 32 * len(pooling), "max_tokens": 40, **options}
+        tokens = Tokenizer.from_json(tiny_tokenizer)
+        return Tower(backbone, build_pool(pooling), tokenizer=tokens, **options).eval()
+
+    return build
 
 
 def vectors_of(module: nn.Module, texts: list[str] = TEXTS) -> np.ndarray:
@@ -54,11 +51,9 @@ def operators(artifact: Artifact) -> list[str]:
     return [node.op_type for node in graph.node]
 
 
-def test_every_pooling_of_sentence_transformers_is_sealed_as_it_is_computed(
-    tiny_tokenizer, tmp_path
-):
+def test_every_pooling_of_sentence_transformers_is_sealed_as_it_is_computed(tmp_path, tower):
     """All at once, which is also how concatenated pools are spelled there."""
-    module = tower(tiny_tokenizer, list(POOLS))
+    module = tower(list(POOLS))
     artifact = export(module, tmp_path / "out")
     got = Encoder.load(tmp_path / "out").encode(TEXTS)
     np.testing.assert_allclose(got, vectors_of(module), atol=1e-5)
@@ -84,15 +79,15 @@ def test_every_steps_deviation_is_stored(tiny_artifact):
     assert max(deviations.values()) < 1e-5
 
 
-def test_a_module_is_left_as_it_was(tiny_tokenizer, tmp_path):
-    module = tower(tiny_tokenizer, ["cls"]).train()
+def test_a_module_is_left_as_it_was(tmp_path, tower):
+    module = tower(["cls"]).train()
     export(module, tmp_path / "out")
     assert module.training
     assert all(weight.requires_grad for weight in module.parameters())
 
 
-def test_sealing_twice_gives_the_same_bytes(tiny_tokenizer, tmp_path):
-    module = tower(tiny_tokenizer, ["mean"])
+def test_sealing_twice_gives_the_same_bytes(tmp_path, tower):
+    module = tower(["mean"])
     first, second = (export(module, tmp_path / name) for name in ("a", "b"))
     assert first.fingerprint == second.fingerprint
     for path in first.directory.iterdir():
@@ -100,11 +95,9 @@ def test_sealing_twice_gives_the_same_bytes(tiny_tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("head", [[], [{"linear": [64, 8, True]}, {"activation": "Tanh"}]])
-def test_a_transformer_comes_back_bit_for_bit_and_can_be_trained(tiny_tokenizer, tmp_path, head):
+def test_a_transformer_comes_back_bit_for_bit_and_can_be_trained(tmp_path, head, tower):
     dim = 8 if head else 64
-    module = tower(
-        tiny_tokenizer, ["mean", "cls"], dim=dim, head=build_head(head), normalize=bool(head)
-    )
+    module = tower(["mean", "cls"], dim=dim, head=build_head(head), normalize=bool(head))
     export(module, tmp_path / "out")
     back = learn.load(tmp_path / "out").eval()
     assert back.state_dict().keys() == module.state_dict().keys()
@@ -119,7 +112,7 @@ def test_a_transformer_comes_back_bit_for_bit_and_can_be_trained(tiny_tokenizer,
 @pytest.mark.parametrize(
     "change",
     [
-        {"backbone": {"model_type": "bert", **SHAPE, "hidden_size": 64}},
+        {"backbone": {"model_type": "bert", "hidden_size": 48}},
         {"backbone": {"model_type": "nothing"}},
         {"pooling": ["median"]},
         {"weights": {"backbone": ["absent", False, 0]}},
@@ -149,9 +142,11 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_families_fuse_and_their_positions_survive_padding(tiny_tokenizer, tmp_path, family):
+def test_families_fuse_and_their_positions_survive_padding(
+    tiny_tokenizer, tmp_path, family, tiny_shape
+):
     torch.manual_seed(2)
-    backbone = Backbone.from_config({"model_type": family, **SHAPE, **FAMILIES[family]})
+    backbone = Backbone.from_config({"model_type": family, **tiny_shape, **FAMILIES[family]})
     module = Tower(
         backbone,
         pool.mean,
@@ -168,10 +163,10 @@ def test_families_fuse_and_their_positions_survive_padding(tiny_tokenizer, tmp_p
 
 
 def test_unfused_attention_is_refused_with_its_counts_and_accepted_when_asked(
-    tiny_tokenizer, tmp_path
+    tiny_tokenizer, tmp_path, tiny_shape
 ):
     torch.manual_seed(3)
-    backbone = Backbone.from_config({"model_type": "mpnet", **SHAPE, "pad_token_id": 1})
+    backbone = Backbone.from_config({"model_type": "mpnet", **tiny_shape, "pad_token_id": 1})
     module = Tower(
         backbone, pool.mean, dim=32, tokenizer=Tokenizer.from_json(tiny_tokenizer), max_tokens=40
     ).eval()
@@ -216,16 +211,16 @@ def test_a_module_of_ones_own_is_sealed_but_cannot_be_loaded_back(tiny_tokenizer
         learn.load(tmp_path / "out")
 
 
-def test_a_vocabulary_larger_than_the_model_is_refused(tiny_tokenizer, tmp_path):
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path, tower):
     torch.manual_seed(0)
-    module = tower(tiny_tokenizer, ["mean"])
+    module = tower(["mean"])
     module.backbone.model.resize_token_embeddings(100)
     with pytest.raises(ValueError, match="the tokenizer gives ids up to"):
         export(module, tmp_path / "out")
 
 
-def test_an_embedder_without_tokenizer_or_length_is_refused(tiny_tokenizer, tmp_path):
-    module = tower(tiny_tokenizer, ["mean"])
+def test_an_embedder_without_tokenizer_or_length_is_refused(tmp_path, tower):
+    module = tower(["mean"])
     module.tokenizer = None
     with pytest.raises(ValueError, match=r"Tower\.tokenizer is not set"):
         export(module, tmp_path / "out")
