@@ -5,7 +5,7 @@ use magnetite_core::kernels::Kernels;
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
-const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
+pub(crate) const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
 
 /// Sums of twelve uniform numbers: near enough to normal, and the same everywhere.
 pub(crate) fn gaussian(rows: usize, dim: usize, seed: u64) -> Matrix {
@@ -36,7 +36,7 @@ fn search<'a>(index: &'a Index, queries: MatrixRef<'_>, k: usize, threads: usize
     index.search(queries, &search, Threads::new(threads).unwrap(), &Cancel::new()).unwrap()
 }
 
-fn numbers<'a>(hits: &'a Hits<'_>) -> &'a [i64] {
+pub(crate) fn numbers<'a>(hits: &'a Hits<'_>) -> &'a [i64] {
     match &hits.ids {
         HitIds::Numbers(numbers) => numbers,
         HitIds::Text(_) => panic!("an index of numbers"),
@@ -44,7 +44,7 @@ fn numbers<'a>(hits: &'a Hits<'_>) -> &'a [i64] {
 }
 
 /// Ids and the bits of the scores.
-fn bits<'a>(hits: &Hits<'a>) -> (HitIds<'a>, Vec<u32>) {
+pub(crate) fn bits<'a>(hits: &Hits<'a>) -> (HitIds<'a>, Vec<u32>) {
     (hits.ids.clone(), hits.scores.iter().map(|score| score.to_bits()).collect())
 }
 
@@ -224,7 +224,7 @@ fn ivf(vectors: MatrixRef<'_>, metric: Metric, lists: Option<usize>, threads: us
 }
 
 /// Rows around `centres` centres, one after the other.
-fn clustered(rows: usize, dim: usize, centres: usize, seed: u64) -> Matrix {
+pub(crate) fn clustered(rows: usize, dim: usize, centres: usize, seed: u64) -> Matrix {
     let (around, mut out) = (gaussian(centres, dim, seed), gaussian(rows, dim, !seed));
     for i in 0..rows {
         let centre = around.view().row(i % centres);
@@ -245,7 +245,7 @@ proptest! {
         for metric in METRICS {
             let flat = build(vectors.view(), NewIds::Rows, metric);
             let index = ivf(vectors.view(), metric, Some(lists.min(rows)), 1);
-            let all = Search { k, probes: Some(usize::MAX), rescore: Some(rows) };
+            let all = Search { k, probes: Some(usize::MAX), rescore: Some(rows), ..Search::default() };
             let hits = index.search(queries.view(), &all, Threads::ONE, &Cancel::new()).unwrap();
             prop_assert_eq!(bits(&hits), bits(&search(&flat, queries.view(), k, 1)));
             prop_assert!(hits.costs.iter().all(|cost| cost.codes == rows as u64));
@@ -260,7 +260,7 @@ proptest! {
         // error of the codes themselves, so at least one of the true best half is there.
         let vectors = clustered(rows, dim, 7, seed);
         let index = ivf(vectors.view(), Metric::Dot, Some(8), 1);
-        let some = Search { k: keep, probes: Some(8), rescore: Some(keep) };
+        let some = Search { k: keep, probes: Some(8), rescore: Some(keep), ..Search::default() };
         let hits = index.search(vectors.view().slice(0..4), &some, Threads::ONE, &Cancel::new());
         let hits = hits.unwrap();
         prop_assert!(hits.costs.iter().all(|cost| cost.rows == keep as u64));
@@ -275,7 +275,7 @@ proptest! {
     fn fewer_probes_than_hold_k_rows_are_made_more(rows in 20usize..200, seed: u64) {
         let vectors = clustered(rows, 6, 4, seed);
         let index = ivf(vectors.view(), Metric::L2, Some(10), 1);
-        let one = Search { k: rows + 3, probes: Some(1), rescore: None };
+        let one = Search { k: rows + 3, probes: Some(1), ..Search::default() };
         let hits = index.search(vectors.view().slice(0..2), &one, Threads::ONE, &Cancel::new());
         prop_assert_eq!(hits.unwrap().counts, [rows as i64; 2]);
     }

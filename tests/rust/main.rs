@@ -3,6 +3,7 @@
 
 mod cluster;
 mod dense;
+mod filter;
 mod foundation;
 mod kernels;
 mod quantize;

@@ -34,7 +34,7 @@ fn one_of_each() -> Vec<Index> {
 /// Everything that a caller can see of an index: itself, and a search that touches all of it.
 fn use_all(index: &Index) -> Result<(usize, Hits<'_>)> {
     let queries = gaussian(3, index.dim(), 2);
-    let search = Search { k: index.len().max(1), probes: Some(usize::MAX), rescore: None };
+    let search = Search { k: index.len().max(1), probes: Some(usize::MAX), ..Search::default() };
     let hits = index.search(queries.view(), &search, Threads::ONE, &Cancel::new())?;
     Ok((index.len(), hits))
 }

@@ -81,7 +81,7 @@ impl Index {
     ) -> PyResult<Found<'py>> {
         let rows = Rows::borrow(queries, "queries")?;
         let rows = rows.view()?;
-        let search = dense::Search { k, probes, rescore };
+        let search = dense::Search { k, probes, rescore, ..dense::Search::default() };
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let hits = if self.is_brief(rows) {
             enter_briefly(py, |cancel| self.0.search(rows, &search, Threads::ONE, cancel))

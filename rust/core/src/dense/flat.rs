@@ -8,11 +8,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::filter::{Allowed, Filter};
 use super::score::{BLOCK, Metric};
 use super::{Cost, Found};
 use crate::kernels::{self, Kernels};
 use crate::store::{Column, Sections, Segment};
-use crate::topk::TopK;
+use crate::topk::{Scored, TopK};
 use crate::{Cancel, Matrix, MatrixRef, Result, Threads};
 
 /// Rows of one matrix product: with 384 numbers each, they stay in the second-level cache.
@@ -21,6 +22,8 @@ const ROWS: usize = 256;
 const QUERIES: usize = 64;
 /// With fewer queries than this, proposing saves nothing: memory is the limit.
 const FEW: usize = 4;
+/// If less than one row in so many is allowed, each of those is scored alone.
+const SPARSE: usize = 4;
 
 /// All rows, as they are scored.
 #[derive(Debug)]
@@ -66,15 +69,22 @@ impl Flat {
         MatrixRef::new(self.vectors.get(rows.start * self.dim..rows.end * self.dim)?, self.dim)
     }
 
-    /// The `k` best rows for each of `queries`, which are prepared.
+    /// The `k` best rows that `filter` lets through for each of `queries`, which are prepared.
     pub(super) fn search(
         &self,
         metric: Metric,
         queries: MatrixRef<'_>,
         k: usize,
+        filter: Filter<'_>,
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
+        let shared = match filter {
+            Filter::All => None,
+            Filter::Shared(allowed) if allowed.count() * SPARSE >= self.rows() => Some(allowed),
+            _ => return self.search_each(metric, queries, k, filter, threads, cancel),
+        };
+        let cost = Cost { codes: 0, rows: shared.map_or(self.rows(), Allowed::count) as u64 };
         // Tiles of queries × parts of rows; more parts if there are too few tiles to go round.
         let tile = (QUERIES * BLOCK / k.max(1)).clamp(1, QUERIES);
         let tiles = queries.rows().div_ceil(tile);
@@ -88,9 +98,9 @@ impl Flat {
             let first = task.start / parts * tile;
             let queries = queries.slice(first..(first + tile).min(queries.rows()));
             let start = task.start % parts * part;
-            self.search_part(metric, queries, k, start..(start + part).min(self.rows()), cancel)
+            let rows = start..(start + part).min(self.rows());
+            self.search_part(metric, queries, k, shared, rows, cancel)
         })?;
-        let cost = Cost { codes: 0, rows: self.rows() as u64 };
         let merged = (0..queries.rows()).map(|query| {
             let mut best = TopK::new(k);
             for part in found.iter().skip(query / tile * parts).take(parts) {
@@ -101,14 +111,43 @@ impl Flat {
         Ok(merged.collect())
     }
 
+    /// Queries that share no rows to score: one after the other.
+    fn search_each(
+        &self,
+        metric: Metric,
+        queries: MatrixRef<'_>,
+        k: usize,
+        filter: Filter<'_>,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Found>> {
+        threads.blocks(queries.rows(), 1, cancel, |one| {
+            let allowed = filter.of(one.start);
+            let cost = allowed.map_or(self.rows(), Allowed::count) as u64;
+            let best = match allowed {
+                Some(allowed) if allowed.count() * SPARSE < self.rows() => {
+                    let vector = |row| self.block(row..row + 1);
+                    allowed.best(metric, queries.row(one.start), k, vector)?
+                }
+                _ => {
+                    let (query, rows) = (queries.slice(one), 0..self.rows());
+                    let found = self.search_part(metric, query, k, allowed, rows, cancel)?;
+                    found.into_iter().next().expect("one query, one result")
+                }
+            };
+            Ok(Found { best, cost: Cost { codes: 0, rows: cost } })
+        })
+    }
+
     fn search_part(
         &self,
         metric: Metric,
         queries: MatrixRef<'_>,
         k: usize,
+        allowed: Option<&Allowed>,
         rows: Range<usize>,
         cancel: &Cancel,
-    ) -> Result<Vec<Vec<crate::topk::Scored>>> {
+    ) -> Result<Vec<Vec<Scored>>> {
         let kernels = Kernels::best();
         let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(k)).collect();
         let mut products = vec![0.0; queries.rows() * ROWS];
@@ -119,6 +158,10 @@ impl Flat {
         for start in rows.clone().step_by(ROWS) {
             cancel.check()?;
             let block = start..(start + ROWS).min(rows.end);
+            if allowed.is_some_and(|allowed| allowed.count_in(block.clone()) == 0) {
+                continue;
+            }
+            let may = |row: u64| allowed.is_none_or(|allowed| allowed.contains(row as usize));
             let vectors = self.block(block.clone())?;
             let squares = self.squares.get(block.clone())?;
             let (scores, halves) = (&mut scores[..block.len()], &mut halves[..block.len()]);
@@ -137,12 +180,17 @@ impl Flat {
                 if !proposed || level == f32::NEG_INFINITY {
                     metric.scores(kernels, query, vectors, scores);
                     for (&score, row) in scores.iter().zip(start as u64..) {
-                        best.push(score, row);
+                        if may(row) {
+                            best.push(score, row);
+                        }
                     }
                     continue;
                 }
                 let products = products.clone().nth(i).expect("one row of products a query");
                 for at in passing(products, halves, level) {
+                    if !may((start + at) as u64) {
+                        continue;
+                    }
                     let mut score = [0.0];
                     metric.scores(kernels, query, vectors.slice(at..at + 1), &mut score);
                     best.push(score[0], (start + at) as u64);

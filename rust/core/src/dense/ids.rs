@@ -20,6 +20,48 @@ pub enum NewIds<'a> {
     Text(&'a [String]),
 }
 
+/// Ids that mean rows which are there, or may be.
+#[derive(Debug, Clone, Copy)]
+pub enum Names<'a> {
+    /// Of an index whose rows are called by numbers.
+    Numbers(&'a [i64]),
+    /// Of an index whose rows are called by text. None at all fits every index.
+    Text(&'a [String]),
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name<'a> {
+    Number(i64),
+    Text(&'a str),
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Text(texts) => texts.len(),
+        }
+    }
+
+    pub(super) fn get(self, i: usize) -> Name<'a> {
+        match self {
+            Self::Numbers(numbers) => Name::Number(numbers[i]),
+            Self::Text(texts) => Name::Text(&texts[i]),
+        }
+    }
+
+    /// Refuses text for an index of numbers, and the other way round.
+    pub(super) fn expect_kind(self, what: &'static str, kind: IdKind) -> Result<()> {
+        match (self, kind) {
+            (Self::Text([]) | Self::Numbers([]), _) | (Self::Text(_), IdKind::Text) => Ok(()),
+            (Self::Numbers(_), IdKind::Rows | IdKind::Numbers) => Ok(()),
+            (Self::Text(_), _) => Err(Error::range(what, "numbers, as this index has", "text")),
+            (_, IdKind::Text) => Err(Error::range(what, "text, as this index has", "numbers")),
+        }
+    }
+}
+
 /// Names of rows, ascending.
 #[derive(Debug)]
 pub(super) enum Ids {
@@ -94,6 +136,31 @@ impl Ids {
                 bytes: Column::open_any(segment, "id bytes")?,
             },
         })
+    }
+
+    /// What row `row` is called.
+    pub(super) fn name(&self, row: usize) -> Result<Name<'_>> {
+        Ok(match self.text(row)? {
+            Some(text) => Name::Text(text),
+            None => Name::Number(self.number(row)?),
+        })
+    }
+
+    /// The row of `rows` that is called `name`, if there is one.
+    pub(super) fn find(&self, name: Name<'_>, rows: usize) -> Result<Option<usize>> {
+        if let (Self::Rows, Name::Number(number)) = (self, name) {
+            return Ok(usize::try_from(number).ok().filter(|&row| row < rows));
+        }
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.name(middle)?.cmp(&name) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(Some(middle)),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
     }
 
     /// The number that row `row` is called.

@@ -4,23 +4,27 @@
 //! them exactly. Either way the score that is returned, and the order it decides, come from the
 //! canonical kernel on the stored numbers: one query alone and among a thousand return the same bits.
 
+mod filter;
 mod flat;
 mod ids;
 mod ivf;
 mod score;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use ids::{IdKind, NewIds};
+pub use filter::Pick;
+pub use ids::{IdKind, Names, NewIds};
 pub use ivf::Lists;
 pub use score::Metric;
 
 use crate::store::{self, Column, Sections, Segment, Verify};
 use crate::topk::Scored;
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
+use filter::{Allowed, Bits, Filter};
 use flat::Flat;
 use ids::Ids;
 use ivf::Ivf;
@@ -33,6 +37,8 @@ const MOST_RESULTS: usize = 1 << 20;
 const MOST_ROWS: usize = u32::MAX as usize;
 /// From here on lists are worth their build: a flat search takes milliseconds.
 const LARGE: usize = 1 << 15;
+/// Bytes of filters that lie in memory at a time when each query has its own.
+const FILTERS: usize = 64 << 20;
 /// Up to here the bounds of rounding stay below 1 %.
 const MOST_COLUMNS: usize = 1 << 16;
 
@@ -63,18 +69,23 @@ pub enum Kind {
 
 /// How to search.
 #[derive(Debug, Clone, Copy)]
-pub struct Search {
+pub struct Search<'a> {
     /// Results wanted for each query.
     pub k: usize,
-    /// Lists to look into; the index's own choice if `None`. A flat index has none.
+    /// Lists to look into; the index's own choice if `None`. A flat index has none. Under a filter a
+    /// search goes on until it has seen as many allowed rows as so many lists hold on average.
     pub probes: Option<usize>,
     /// Rows to score exactly, at least `k`; the index's own choice if `None`. A flat index scores all.
     pub rescore: Option<usize>,
+    /// Rows that may be found: all if empty, one pick for all queries, or one for each.
+    pub only: &'a [Pick<'a>],
+    /// Rows that may not, in the same way.
+    pub except: &'a [Pick<'a>],
 }
 
-impl Default for Search {
+impl Default for Search<'_> {
     fn default() -> Self {
-        Self { k: 10, probes: None, rescore: None }
+        Self { k: 10, probes: None, rescore: None, only: &[], except: &[] }
     }
 }
 
@@ -206,7 +217,7 @@ impl Index {
     pub fn search(
         &self,
         queries: MatrixRef<'_>,
-        search: &Search,
+        search: &Search<'_>,
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Hits<'_>> {
@@ -219,14 +230,67 @@ impl Index {
         }
         let queries = queries.expect_dim("queries", self.dim())?;
         let queries = self.metric().prepare("queries", queries, None, threads, cancel)?;
-        let best = k.min(self.rows);
-        let found = match &self.body {
-            Body::Flat(flat) => {
-                flat.search(self.metric(), queries.view(), best, threads, cancel)?
-            }
-            Body::Ivf(ivf) => ivf.search(queries.view(), best, search, threads, cancel)?,
-        };
+        let mut found = Vec::with_capacity(queries.view().rows());
+        for some in self.shares(queries.view().rows(), search)? {
+            let allowed = self.allowed(some.clone(), search)?;
+            let filter = match &allowed[..] {
+                [] => Filter::All,
+                [shared] => Filter::Shared(shared),
+                each => Filter::Each(each),
+            };
+            let queries = queries.view().slice(some);
+            found.extend(self.search_body(queries, search, filter, threads, cancel)?);
+        }
         self.name(found, k)
+    }
+
+    fn search_body(
+        &self,
+        queries: MatrixRef<'_>,
+        search: &Search<'_>,
+        filter: Filter<'_>,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Found>> {
+        let k = search.k.min(self.rows);
+        match &self.body {
+            Body::Flat(flat) => flat.search(self.metric(), queries, k, filter, threads, cancel),
+            Body::Ivf(ivf) => ivf.search(queries, k, filter, search, threads, cancel),
+        }
+    }
+
+    /// Runs of queries whose filters lie in memory together: all, unless each query has its own.
+    fn shares(&self, queries: usize, search: &Search<'_>) -> Result<Vec<Range<usize>>> {
+        for (what, picks) in [("filter", search.only), ("exclude", search.except)] {
+            if picks.len() > 1 && picks.len() != queries {
+                return Err(Error::Length { what, want: queries, got: picks.len() });
+            }
+        }
+        let own = search.only.len().max(search.except.len()) > 1;
+        let share = if own { (FILTERS / (self.rows / 8 + 1)).max(1) } else { queries.max(1) };
+        Ok((0..queries).step_by(share).map(|i| i..(i + share).min(queries)).collect())
+    }
+
+    /// What `queries` may find: nothing for no filter, one set for all of them, or one for each.
+    fn allowed(&self, queries: Range<usize>, search: &Search<'_>) -> Result<Vec<Allowed>> {
+        let own = search.only.len().max(search.except.len()) > 1;
+        let several = match search {
+            Search { only: [], except: [], .. } => 0..0,
+            _ if own => queries,
+            _ => 0..1,
+        };
+        let one = |i| {
+            let only =
+                Pick::of(search.only, i).map(|pick| pick.rows("filter", &self.ids, self.rows));
+            let except =
+                Pick::of(search.except, i).map(|pick| pick.rows("exclude", &self.ids, self.rows));
+            let mut bits = only.unwrap_or_else(|| Ok(Bits::all(self.rows)))?;
+            if let Some(except) = except {
+                bits.subtract(&except?);
+            }
+            Ok(Allowed::new(self.rows, bits))
+        };
+        several.map(one).collect()
     }
 
     /// Rows found, called by their ids.

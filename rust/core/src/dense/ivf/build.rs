@@ -75,6 +75,7 @@ impl Ivf {
             starts: Column::Owned(order.ends),
             codes: Column::Owned(codes),
             rows: Column::Owned(order.rows),
+            positions: std::sync::OnceLock::new(),
             vectors: Column::Owned(vectors.into_data()),
         })
     }

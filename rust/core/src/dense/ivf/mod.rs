@@ -16,7 +16,7 @@ mod build;
 mod search;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,8 @@ pub(super) struct Ivf {
     codes: Column<u8>,
     /// The row at each position.
     rows: Column<u32>,
+    /// The position of each row, once somebody asks.
+    positions: OnceLock<Vec<u32>>,
     /// The numbers of the row at each position.
     vectors: Column<f32>,
 }
@@ -99,6 +101,7 @@ impl Ivf {
             code_starts,
             starts,
             rows: Column::open(segment, "rows", Some(rows))?,
+            positions: OnceLock::new(),
             vectors: Column::open(segment, "vectors", rows.checked_mul(dim))?,
         })
     }
@@ -131,6 +134,20 @@ impl Ivf {
     fn positions(&self, list: usize) -> Result<Range<usize>> {
         let ends = self.starts.get(list..list + 2)?;
         Ok(ends[0] as usize..ends[1] as usize)
+    }
+
+    /// The position of each row, by row; found at the first call.
+    fn positions_of_rows(&self) -> Result<&[u32]> {
+        if self.positions.get().is_none() {
+            let rows = self.rows.all()?;
+            let mut positions = vec![u32::MAX; rows.len()];
+            for (position, &row) in (0u32..).zip(rows) {
+                let place = positions.get_mut(row as usize).filter(|place| **place == u32::MAX);
+                *place.ok_or_else(|| self.rows.refuse("a row is in two places"))? = position;
+            }
+            let _ = self.positions.set(positions);
+        }
+        Ok(self.positions.get().expect("set above, or by another thread"))
     }
 
     fn vector(&self, position: usize) -> Result<MatrixRef<'_>> {

@@ -1,6 +1,7 @@
 //! From a query to its best rows.
 
 use super::Ivf;
+use crate::dense::filter::{Allowed, Bits, Filter};
 use crate::dense::{Cost, Found, Metric, Search};
 use crate::kernels::{BLOCK, Kernels};
 use crate::quantize::ByteTables;
@@ -27,12 +28,14 @@ struct Scratch {
 }
 
 impl Ivf {
-    /// The `k` best rows that were found for each of `queries`, which are prepared.
+    /// The `k` best rows that were found for each of `queries`, which are prepared, among those that
+    /// `filter` lets through.
     pub(in crate::dense) fn search(
         &self,
         queries: MatrixRef<'_>,
         k: usize,
-        search: &Search,
+        filter: Filter<'_>,
+        search: &Search<'_>,
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
@@ -41,22 +44,61 @@ impl Ivf {
         let rescore = search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k);
         let found = threads.blocks(queries.rows(), ROUND, cancel, |round| {
             let mut scratch = Scratch::default();
-            let one = |query| self.search_one(query, k, probes, rescore, &mut scratch, cancel);
-            queries.slice(round).iter().map(one).collect::<Result<Vec<_>>>()
+            let one = |i: usize| {
+                let (query, allowed) = (queries.row(i), filter.of(i));
+                match allowed {
+                    Some(allowed) if self.exact_is_cheaper(allowed, k, probes, rescore) => {
+                        self.search_allowed(query, k, allowed)
+                    }
+                    _ => self.search_one(query, k, allowed, probes, rescore, &mut scratch, cancel),
+                }
+            };
+            round.map(one).collect::<Result<Vec<_>>>()
         })?;
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// Allowed rows to look at before the search may end: as many as `probes` lists hold on average
+    /// when all are allowed, so that a filter makes a search longer but not worse.
+    fn wanted(&self, k: usize, probes: usize) -> usize {
+        k.max((self.rows.len() as u64 * probes as u64 / self.lists() as u64) as usize)
+    }
+
+    /// Whether scoring all allowed rows touches fewer bytes than the codes among which to look for
+    /// them, and the rows scored after that. A filter that has nothing to do with the lists leaves
+    /// one code in `rows / count` to look at.
+    fn exact_is_cheaper(&self, allowed: &Allowed, k: usize, probes: usize, rescore: usize) -> bool {
+        let (rows, count) = (self.rows.len() as f64, allowed.count() as f64);
+        let probes = probes.min(self.lists());
+        let scanned = (self.wanted(k, probes) as f64 * rows / count.max(1.0)).min(rows);
+        let (row, code) = (4.0 * self.dim as f64, 0.5 * self.quantizer.parts() as f64);
+        count * row <= scanned * code + (rescore as f64).min(count) * row
+    }
+
+    /// All allowed rows, scored exactly.
+    fn search_allowed(&self, query: &[f32], k: usize, allowed: &Allowed) -> Result<Found> {
+        let positions = self.positions_of_rows()?;
+        let vector = |row: usize| self.vector(positions[row] as usize);
+        let cost = Cost { codes: 0, rows: allowed.count() as u64 };
+        Ok(Found { best: allowed.best(self.metric, query, k, vector)?, cost })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the numbers of one search")]
     fn search_one(
         &self,
         query: &[f32],
         k: usize,
+        allowed: Option<&Allowed>,
         probes: usize,
         rescore: usize,
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Found> {
-        let lists = self.nearest_lists(query, k, probes, &mut scratch.lists)?;
+        let places = match allowed {
+            Some(allowed) => Some(allowed.places(self.rows.all()?)),
+            None => None,
+        };
+        let lists = self.nearest_lists(query, k, places, probes, &mut scratch.lists)?;
         let tables = match self.metric {
             Metric::L2 => self.quantizer.l2_table(query),
             _ => self.quantizer.dot_table(query),
@@ -66,20 +108,22 @@ impl Ivf {
         let mut codes = 0;
         for list in lists {
             cancel.check()?;
-            codes +=
-                self.scan(list.id as usize, list.score, &tables, &mut scratch.sums, &mut best)?;
+            let (list, added) = (list.id as usize, list.score);
+            codes += self.scan(list, added, &tables, places, &mut scratch.sums, &mut best)?;
         }
         let candidates = best.into_sorted();
         let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
         Ok(Found { best: self.rescore(query, k, &candidates)?, cost })
     }
 
-    /// The `probes` lists to look into, or more if those hold fewer than `k` rows. Each with what its
-    /// centroid adds to the score of its codes.
+    /// The `probes` lists to look into, or more if those hold fewer than `k` rows, or under a filter
+    /// fewer allowed rows than [`Self::wanted`]. Each with what its centroid adds to the score of its
+    /// codes.
     fn nearest_lists(
         &self,
         query: &[f32],
         k: usize,
+        places: Option<&Bits>,
         probes: usize,
         scores: &mut Vec<f32>,
     ) -> Result<Vec<Scored>> {
@@ -91,33 +135,41 @@ impl Ivf {
             _ => REACH * kernels.dot(query, query).sqrt(),
         };
         let spreads = self.spreads.all()?;
-        let mut probes = probes.clamp(1, self.lists());
+        let least = probes.clamp(1, self.lists());
+        let wanted = if places.is_some() { self.wanted(k, least) } else { k };
+        let mut probes = least;
         loop {
             let mut best = TopK::new(probes);
             for (list, (score, spread)) in (0..).zip(scores.iter().zip(spreads)) {
                 best.push(score + reach * spread, list);
             }
             let mut lists = best.into_sorted();
-            let mut rows = 0;
+            let (mut rows, mut taken) = (0, 0);
             for list in &mut lists {
-                rows += self.positions(list.id as usize)?.len();
+                if rows < wanted || taken < least {
+                    let positions = self.positions(list.id as usize)?;
+                    rows += places.map_or(positions.len(), |places| places.count(positions));
+                    taken += 1;
+                }
                 // A code under l2 stands for the whole row; nothing is added.
                 let own = scores[list.id as usize];
                 list.score = if self.metric == Metric::L2 { 0.0 } else { own };
             }
-            if rows >= k || probes == self.lists() {
+            if rows >= wanted || probes == self.lists() {
+                lists.truncate(taken);
                 return Ok(lists);
             }
             probes = (2 * probes).min(self.lists());
         }
     }
 
-    /// Offers the codes of `list` to `best` and returns how many there were.
+    /// Offers the codes of `list` at `places` to `best` and returns how many there were in all.
     fn scan(
         &self,
         list: usize,
         added: f32,
         tables: &ByteTables,
+        places: Option<&Bits>,
         sums: &mut Vec<u16>,
         best: &mut TopK,
     ) -> Result<usize> {
@@ -131,8 +183,12 @@ impl Ivf {
             if !block.iter().fold(false, |any, &sum| any | (sum >= least)) {
                 continue;
             }
-            for (&sum, position) in block.iter().zip(start as u64..) {
-                if sum >= least {
+            let may = places.map_or(u32::MAX, |places| places.block(start));
+            if may == 0 {
+                continue;
+            }
+            for (i, (&sum, position)) in block.iter().zip(start as u64..).enumerate() {
+                if sum >= least && may >> i & 1 == 1 {
                     best.push(added + tables.score(sum), position);
                 }
             }
