@@ -7,11 +7,16 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rayon::prelude::*;
 
 use crate::{Cancel, Error, Result};
+
+/// How long work that runs [`apart`] may keep a cancelled caller.
+const POLL: Duration = Duration::from_millis(10);
 
 /// How many threads a call may use. Built once from the caller's argument, then passed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,34 @@ impl Threads {
             return data.chunks_mut(width * block).enumerate().try_for_each(one);
         }
         pool(self.0).install(|| data.par_chunks_mut(width * block).enumerate().try_for_each(one))
+    }
+}
+
+/// The result of `work`, which runs on a thread of its own: for work that cannot poll often enough.
+///
+/// Once `cancel` is set, this returns within [`POLL`] and leaves the thread behind; `work` sees the
+/// flag that it is given and ends as soon as it can. It owns what it needs, so nobody waits for it.
+pub(crate) fn apart<T, F>(cancel: &Cancel, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Cancel) -> Result<T> + Send + 'static,
+{
+    let (done, wait) = mpsc::sync_channel(1);
+    let stop = Arc::new(Cancel::new());
+    let flag = Arc::clone(&stop);
+    let worker = std::thread::spawn(move || {
+        // Nobody listens any more once the caller has left.
+        let _ = done.send(work(&flag));
+    });
+    loop {
+        match wait.recv_timeout(POLL) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => cancel.check().inspect_err(|_| stop.cancel())?,
+            Err(RecvTimeoutError::Disconnected) => match worker.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => unreachable!("a worker that returns has sent its result"),
+            },
+        }
     }
 }
 

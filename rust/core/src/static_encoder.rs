@@ -101,7 +101,7 @@ impl StaticEncoder {
             for (row, out) in (first..).zip(chunk.chunks_exact_mut(self.dim)) {
                 cancel.check()?;
                 ids.clear();
-                if tokenizer.encode(texts[row].as_ref(), cut, &mut ids)? {
+                if tokenizer.encode(texts[row].as_ref(), cut, &mut ids, cancel)? {
                     truncated.lock().unwrap_or_else(PoisonError::into_inner).push(row as i64);
                 }
                 self.vector(&ids, out)?;

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 
 from magnetite import FormatError
 from magnetite.text import Tokenizer
@@ -140,22 +141,50 @@ def test_a_forked_child_can_tokenize_after_its_parent_has(tokenizer):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-@pytest.mark.parametrize("offsets", [False, True])
-def test_ctrl_c_ends_a_long_call_at_once(slow, offsets):
-    texts = [SENTENCE * 4] * 400_000
+def waited_after_ctrl_c(work, delay_s):
+    """Seconds from the signal to the end of `work`, which must be under way for that long."""
     pressed = []
 
     def press():
         pressed.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.3, press)
+    timer = threading.Timer(delay_s, press)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        slow.encode_batch(texts, offsets=offsets)
+        work()
     waited = time.monotonic() - pressed[0]
     timer.join()
-    assert waited < 0.1 * (1 + os.getloadavg()[0] / (os.cpu_count() or 1)), waited
+    return waited
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+@pytest.mark.parametrize(
+    ("copies", "texts", "presses"), [(4, 400_000, 1), (16_000, 200, 7), (320_000, 4, 7)]
+)
+def test_ctrl_c_ends_a_long_call_at_once(slow, offsets, copies, texts, presses):
+    """In a batch of short texts, of texts of a megabyte, of texts of twenty."""
+    batch = [SENTENCE * copies] * texts
+    waited = [
+        waited_after_ctrl_c(lambda: slow.encode_batch(batch, offsets=offsets), 0.3 + 0.07 * press)
+        for press in range(presses)
+    ]
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert np.median(waited) < 0.1 * (1 + load), waited
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+def test_a_long_text_has_the_ids_of_hugging_face(slow, offsets):
+    """One that goes to a thread of its own, cut and whole."""
+    theirs = tokenizers.Tokenizer.from_str(slow.to_json())
+    text = (SENTENCE + "Naïve café 👍 \u0301 [MASK] ") * 1000
+    for cut in (500, 1_000_000):
+        theirs.enable_truncation(cut)
+        got = slow.encode_batch(["short", text], max_tokens=cut, offsets=offsets)
+        wanted = theirs.encode(text)
+        assert ids(got)[1] == wanted.ids
+        if offsets:
+            assert got.offsets[got.starts[1] :].tolist() == [list(o) for o in wanted.offsets]
 
 
 def test_a_file_that_is_no_tokenizer_is_refused_by_its_name(tmp_path, tokenizer):

@@ -3,20 +3,30 @@
 //! Its stages are called one by one, without its rayon and without building its `Encoding`, which
 //! holds seven vectors a text of which we want one. Where characters are asked for, the `Encoding`
 //! is built, so that post-processors move the offsets as they do in Hugging Face's own call.
+//!
+//! The flag to stop is polled between the words of a text. What the crate does with a text whole
+//! (normalize, split, build the `Encoding`) cannot be interrupted, so a [`LONG`] text goes to a thread
+//! of its own, which is left behind where the call is cancelled: it ends with the step it is in.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::{
-    Encoding, Model, OffsetReferential, OffsetType, PaddingDirection, PaddingStrategy,
-    PostProcessor, PreTokenizedString, PreTokenizer, Token, TruncationDirection, TruncationParams,
+    Encoding, Model, NormalizedString, OffsetReferential, OffsetType, PaddingDirection,
+    PaddingStrategy, PostProcessor, PreTokenizedString, PreTokenizer, Token, TruncationDirection,
+    TruncationParams,
 };
 
+use crate::parallel::apart;
 use crate::text::{Padding, Tokens, Width};
 use crate::{Cancel, Error, Result, Threads};
 
 /// Texts a block: about a millisecond of sentences, and fine enough for two threads to share
 /// thirty-two paragraphs.
 pub(crate) const BLOCK: usize = 16;
+
+/// Bytes of a text that the crate's slowest steps take some 10 ms for; beside them a thread costs nothing.
+const LONG: usize = 1 << 16;
 
 /// The widest rectangle that a file may ask for: a hostile one must not empty the memory.
 const WIDEST: usize = 1 << 20;
@@ -28,10 +38,16 @@ const TEXT: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct Tokenizer {
     json: String,
-    stages: tokenizers::Tokenizer,
-    frame: Vec<u32>,
+    stages: Arc<Stages>,
     limit: Option<TruncationParams>,
     padding: Padding,
+}
+
+/// What turns one text into ids; shared with the threads of long texts.
+#[derive(Debug)]
+struct Stages {
+    all: tokenizers::Tokenizer,
+    frame: Vec<u32>,
 }
 
 /// What the caller wants of a call.
@@ -92,7 +108,7 @@ impl Tokenizer {
         }
         stages.with_padding(None);
         stages.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
-        Ok(Self { json, stages, frame, limit, padding })
+        Ok(Self { json, stages: Arc::new(Stages { all: stages, frame }), limit, padding })
     }
 
     /// The text that this tokenizer was made from.
@@ -111,23 +127,23 @@ impl Tokenizer {
 
     /// One more than the largest id: the rows that a table of this tokenizer's vectors needs.
     pub fn vocab_size(&self) -> usize {
-        let vocab = self.stages.get_vocab(true);
+        let vocab = self.stages.all.get_vocab(true);
         vocab.into_values().max().map_or(0, |id| id as usize + 1)
     }
 
     /// The id of a token, added tokens first.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.stages.token_to_id(token)
+        self.stages.all.token_to_id(token)
     }
 
     /// The token of an id, added tokens first.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.stages.id_to_token(id)
+        self.stages.all.id_to_token(id)
     }
 
     /// The text of some ids, as the file's decoder joins it.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        caught(|| self.stages.decode(ids, skip_special_tokens)).map_err(Error::Tokenizer)
+        caught(|| self.stages.all.decode(ids, skip_special_tokens)).map_err(Error::Tokenizer)
     }
 
     /// The ids of every text, in order, the same for any number of threads.
@@ -148,8 +164,10 @@ impl Tokenizer {
                 cancel.check()?;
                 let text = texts[i].as_ref();
                 let truncated = match &mut block.offsets {
-                    None => self.encode(text, cut, &mut block.ids)?,
-                    Some(offsets) => self.encode_offsets(text, cut, &mut block.ids, offsets)?,
+                    None => self.encode(text, cut, &mut block.ids, cancel)?,
+                    Some(offsets) => {
+                        self.encode_offsets(text, cut, &mut block.ids, offsets, cancel)?
+                    }
                 };
                 if truncated {
                     block.truncated.push(i as i64);
@@ -163,7 +181,7 @@ impl Tokenizer {
 
     /// Holds what is asked against the file: its own limit, and the special tokens' share.
     pub(crate) fn cut(&self, asked: Asked) -> Result<Cut> {
-        let special = if asked.special_tokens { self.frame.len() - 1 } else { 0 };
+        let special = if asked.special_tokens { self.stages.frame.len() - 1 } else { 0 };
         let keep = self.limit.as_ref().map_or(TruncationDirection::Right, |l| l.direction);
         let file = self.limit.as_ref().map(|l| l.max_length);
         let most = match asked.max_tokens.or(file) {
@@ -178,8 +196,54 @@ impl Tokenizer {
     }
 
     /// Appends the ids of `text`; true if it was cut.
-    pub(crate) fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>) -> Result<bool> {
-        let pieces = self.tokenize(text, cut)?;
+    pub(crate) fn encode(
+        &self,
+        text: &str,
+        cut: Cut,
+        ids: &mut Vec<i32>,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        if text.len() < LONG {
+            return self.stages.encode(text, cut, ids, cancel);
+        }
+        let (stages, text) = (Arc::clone(&self.stages), text.to_owned());
+        let (found, truncated) = apart(cancel, move |cancel| {
+            let mut ids = Vec::new();
+            let truncated = stages.encode(&text, cut, &mut ids, cancel)?;
+            Ok((ids, truncated))
+        })?;
+        ids.extend(found);
+        Ok(truncated)
+    }
+
+    /// The same, with the characters of each id.
+    fn encode_offsets(
+        &self,
+        text: &str,
+        cut: Cut,
+        ids: &mut Vec<i32>,
+        offsets: &mut Vec<i64>,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        if text.len() < LONG {
+            return self.stages.encode_offsets(text, cut, ids, offsets, cancel);
+        }
+        let (stages, text) = (Arc::clone(&self.stages), text.to_owned());
+        let (found, places, truncated) = apart(cancel, move |cancel| {
+            let (mut ids, mut offsets) = (Vec::new(), Vec::new());
+            let truncated = stages.encode_offsets(&text, cut, &mut ids, &mut offsets, cancel)?;
+            Ok((ids, offsets, truncated))
+        })?;
+        ids.extend(found);
+        offsets.extend(places);
+        Ok(truncated)
+    }
+}
+
+impl Stages {
+    /// Appends the ids of `text`; true if it was cut.
+    fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>, cancel: &Cancel) -> Result<bool> {
+        let pieces = self.tokenize(text, cut, cancel)?;
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::None);
         let tokens = || splits.iter().flat_map(|(_, _, tokens)| tokens.iter().flatten());
         let count = splits.iter().map(|(_, _, tokens)| tokens.as_ref().map_or(0, Vec::len)).sum();
@@ -208,8 +272,10 @@ impl Tokenizer {
         cut: Cut,
         ids: &mut Vec<i32>,
         offsets: &mut Vec<i64>,
+        cancel: &Cancel,
     ) -> Result<bool> {
-        let pieces = self.tokenize(text, cut)?;
+        let pieces = self.tokenize(text, cut, cancel)?;
+        cancel.check()?;
         let (encoding, truncated) = caught(|| {
             let encoding = pieces.into_encoding(None, 0, OffsetType::Char)?;
             self.frame_encoding(encoding, cut)
@@ -224,19 +290,27 @@ impl Tokenizer {
 
     /// Added tokens, normalizer, pre-tokenizer, model. Stops at one token more than may stay, which
     /// tells whether there were more: a megabyte cut to 256 tokens costs little beyond its split.
-    fn tokenize(&self, text: &str, cut: Cut) -> Result<PreTokenizedString> {
-        let stages = &self.stages;
-        let stop = (cut.most < usize::MAX).then(|| (cut.most + 1, cut.keep));
+    fn tokenize(&self, text: &str, cut: Cut, cancel: &Cancel) -> Result<PreTokenizedString> {
+        let all = &self.all;
+        let polled = || cancel.check().map_err(|error| error.to_string());
         let pieces = || {
             let mut pieces =
-                stages.get_added_vocabulary().extract_and_normalize(stages.get_normalizer(), text);
-            if let Some(splitter) = stages.get_pre_tokenizer() {
+                all.get_added_vocabulary().extract_and_normalize(all.get_normalizer(), text);
+            polled()?;
+            if let Some(splitter) = all.get_pre_tokenizer() {
                 splitter.pre_tokenize(&mut pieces)?;
             }
-            stages.get_model().tokenize_in_pretokenized(&mut pieces, stop)?;
+            let word = |word: &NormalizedString| {
+                polled()?;
+                all.get_model().tokenize(word.get())
+            };
+            match cut.most {
+                usize::MAX => pieces.tokenize(word)?,
+                most => pieces.tokenize_with_limit(word, most + 1, cut.keep)?,
+            }
             Ok(pieces)
         };
-        caught(pieces).map_err(Error::Tokenizer)
+        caught(pieces).map_err(|problem| cancel.check().err().unwrap_or(Error::Tokenizer(problem)))
     }
 
     /// Cuts, then lets the post-processor add its tokens and move the offsets; true if it was cut.
@@ -248,7 +322,7 @@ impl Tokenizer {
         let truncated = encoding.len() > cut.most;
         encoding.truncate(cut.most, 0, cut.keep);
         encoding.take_overflowing();
-        if let Some(processor) = self.stages.get_post_processor() {
+        if let Some(processor) = self.all.get_post_processor() {
             encoding = processor.process(encoding, None, cut.special_tokens)?;
         }
         Ok((encoding, truncated))
