@@ -1,0 +1,108 @@
+"""`magnetite bench`: how fast this is on your data, beside other libraries."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from magnetite.cli.shell import examples, file_in, path_out
+
+if TYPE_CHECKING:
+    from magnetite.bench import Data
+
+_PROSE = Path(__file__).parents[4] / "shared" / "data" / "prose"  # beside a checkout
+_HELP = {
+    "against": "Libraries to compare with, of faiss, hnswlib, usearch and scann.",
+    "vectors": "Rows to search, a .npy file [default: the prose set, else random centres].",
+    "queries": "Queries, a .npy file [default: some of the vectors, held out].",
+    "truth": "Right answers, places of the nearest rows, a .npy file [default: exact search].",
+    "classes": "Kinds of work: exact search, lists and graphs over f32 or int8 originals.",
+    "threads": "Numbers of threads; builds use the last.",
+    "batches": "Queries a call; all: every query in one.",
+    "recalls": "Part of the true neighbours to be found; speeds are compared at exactly that.",
+    "quick": "Fewer settings of ours, one thread, one batch, fewer rounds.",
+    "cache": "Folder that keeps the peers' built indexes for the next run.",
+    "json": "Write one JSON line a measurement.",
+    "plot": "Draw recall against speed, as SVG or PNG.",
+}
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.replace(",", " ").split() if word)
+
+
+@click.group(epilog=examples("magnetite bench dense --against faiss,hnswlib,usearch"))
+def command() -> None:
+    """Compare speed at equal quality."""
+
+
+@command.command(
+    epilog=examples(
+        "magnetite bench dense --against faiss,hnswlib,usearch --plot curves.svg",
+        "magnetite bench dense --vectors mine.npy --queries asked.npy --cache /tmp/peers",
+    )
+)
+@click.option(
+    "--against", default="faiss,hnswlib,usearch", show_default=True, help=_HELP["against"]
+)
+@click.option("--vectors", type=file_in, help=_HELP["vectors"])
+@click.option("--queries", type=file_in, help=_HELP["queries"])
+@click.option("--truth", type=file_in, help=_HELP["truth"])
+@click.option("--classes", default="exact,f32,int8", show_default=True, help=_HELP["classes"])
+@click.option("--threads", default="1,2", show_default=True, help=_HELP["threads"])
+@click.option("--batches", default="1,32,all", show_default=True, help=_HELP["batches"])
+@click.option("--recalls", default="0.90,0.95,0.99", show_default=True, help=_HELP["recalls"])
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--quick", is_flag=True, help=_HELP["quick"])
+@click.option("--cache", type=path_out, help=_HELP["cache"])
+@click.option("--json", "json_out", type=path_out, help=_HELP["json"])
+@click.option("--plot", "plot_out", type=path_out, help=_HELP["plot"])
+def dense(
+    against: str,
+    vectors: Path | None,
+    queries: Path | None,
+    truth: Path | None,
+    classes: str,
+    threads: str,
+    batches: str,
+    recalls: str,
+    rounds: int,
+    cache: Path | None,
+    json_out: Path | None,
+    plot_out: Path | None,
+    *,
+    quick: bool,
+) -> None:
+    """Vector search: queries per second at the same recall, ours beside others'."""
+    from magnetite.bench import Options, plots, run, summary
+
+    options = Options(
+        against=_listed(against),
+        classes=_listed(classes),
+        threads=(1,) if quick else tuple(int(word) for word in _listed(threads)),
+        batches=(0,)
+        if quick
+        else tuple(0 if word == "all" else int(word) for word in _listed(batches)),
+        recalls=tuple(float(word) for word in _listed(recalls)),
+        rounds=3 if quick else rounds,
+        quick=quick,
+        cache=cache,
+    )
+    data = _data(vectors, queries, truth, options.threads[-1])
+    click.echo(f"{data.name}: {data.vectors.shape[0]:,} x {data.vectors.shape[1]}", err=True)
+    report = run(data, options, lambda line: click.echo(line, err=True))
+    if json_out is not None:
+        json_out.write_text("".join(row.as_json() + "\n" for row in report.rows))
+    if plot_out is not None:
+        plots.write(report, plot_out)
+    click.echo(summary(report.rows))
+
+
+def _data(vectors: Path | None, queries: Path | None, truth: Path | None, threads: int) -> "Data":
+    from magnetite.bench import data
+
+    if vectors is not None:
+        return data.load(vectors, queries, truth, threads)
+    if queries is not None or truth is not None:
+        raise click.UsageError("queries and right answers need --vectors")
+    return data.prose(_PROSE) if _PROSE.is_dir() else data.centres(threads=threads)
