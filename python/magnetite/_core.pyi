@@ -35,6 +35,7 @@ class Index:
         kind: str | None,
         lists: int | None,
         parts: int | None,
+        storage: str,
         encoder: str | None,
         seed: int,
         threads: int | None,
@@ -71,6 +72,9 @@ class Index:
     @property
     def metric(self) -> Literal["dot", "cosine", "l2"]:
         """`dot`, `cosine` or `l2`."""
+    @property
+    def storage(self) -> Literal["f32", "f16", "int8"]:
+        """`f32`, `f16` or `int8`."""
     @property
     def encoder(self) -> str | None:
         """The fingerprint of the encoder that made the vectors, or None."""

@@ -1,11 +1,15 @@
 //! Vector search: what it returns, in which order, and that nothing but the input decides it.
 
-use magnetite_core::dense::{Build, HitIds, Hits, Index, Kind, Lists, Metric, NewIds, Search};
-use magnetite_core::kernels::Kernels;
+use magnetite_core::dense::{
+    Build, HitIds, Hits, Index, Kind, Lists, Metric, NewIds, Search, Storage,
+};
+use magnetite_core::kernels::{self, Kernels};
+use magnetite_core::quantize::{to_bytes, to_half};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
 pub(crate) const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
+const STORAGES: [Storage; 3] = [Storage::F32, Storage::F16, Storage::Int8];
 
 /// Sums of twelve uniform numbers: near enough to normal, and the same everywhere.
 pub(crate) fn gaussian(rows: usize, dim: usize, seed: u64) -> Matrix {
@@ -29,6 +33,34 @@ fn coarse(rows: usize, dim: usize, seed: u64) -> Matrix {
 fn build(vectors: MatrixRef<'_>, ids: NewIds<'_>, metric: Metric) -> Index {
     let build = Build { metric, ..Build::default() };
     Index::build(vectors, ids, &build, Threads::ONE, &Cancel::new()).unwrap()
+}
+
+fn kept(vectors: MatrixRef<'_>, metric: Metric, storage: Storage, kind: Kind) -> Index {
+    let build = Build { metric, storage, kind, seed: 9, ..Build::default() };
+    Index::build(vectors, NewIds::Rows, &build, Threads::ONE, &Cancel::new()).unwrap()
+}
+
+/// The numbers that rows of a storage stand for.
+fn rounded(rows: &Matrix, storage: Storage) -> Matrix {
+    let mut out = rows.clone();
+    for i in 0..rows.view().rows() {
+        let row = rows.view().row(i);
+        match storage {
+            Storage::F32 => {}
+            Storage::F16 => out
+                .row_mut(i)
+                .iter_mut()
+                .zip(row)
+                .for_each(|(out, x)| *out = kernels::half(to_half(*x).unwrap())),
+            Storage::Int8 => {
+                let mut bytes = vec![0; row.len()];
+                let scale = to_bytes(row, &mut bytes);
+                let out = out.row_mut(i).iter_mut();
+                out.zip(bytes).for_each(|(out, byte)| *out = scale * f32::from(byte));
+            }
+        }
+    }
+    out
 }
 
 fn search<'a>(index: &'a Index, queries: MatrixRef<'_>, k: usize, threads: usize) -> Hits<'a> {
@@ -105,6 +137,19 @@ proptest! {
             let index = build(vectors.view(), NewIds::Rows, metric);
             let hits = search(&index, queries.view(), k, 1);
             expect_exact(metric, vectors.view(), queries.view(), k, &hits);
+        }
+    }
+
+    #[test]
+    fn rows_kept_shorter_get_the_bits_of_the_numbers_that_they_stand_for(
+        rows in 1usize..700, dim in 1usize..70, queries in 1usize..12, k in 1usize..30, seed: u64,
+    ) {
+        let (vectors, queries) = (gaussian(rows, dim, seed), gaussian(queries, dim, !seed));
+        for (metric, storage) in [Metric::Dot, Metric::L2].into_iter().flat_map(|m| STORAGES.map(|s| (m, s))) {
+            let index = kept(vectors.view(), metric, storage, Kind::Flat);
+            let plain = build(rounded(&vectors, storage).view(), NewIds::Rows, metric);
+            let (hits, wanted) = (search(&index, queries.view(), k, 1), search(&plain, queries.view(), k, 1));
+            prop_assert_eq!(bits(&hits), bits(&wanted));
         }
     }
 
@@ -192,6 +237,11 @@ fn what_cannot_be_indexed_is_refused() {
     assert!(matches!(refuse(&[f32::INFINITY, 1.0], rows, dot), Error::NotFinite { row: 0, .. }));
     assert!(refuse(&[1e19, 1e19], rows, dot).to_string().contains("scale"));
     assert!(refuse(&[1.0, 0.0, 0.0, -0.0], rows, Metric::Cosine).to_string().contains("row 1"));
+    let build = Build { storage: Storage::F16, ..Build::default() };
+    let rows = MatrixRef::new(&[1.0, 65_504.0, -65_505.0, 0.0], 2).unwrap();
+    let ids = NewIds::Numbers(&[7, 3]);
+    let error = Index::build(rows, ids, &build, Threads::ONE, &Cancel::new()).unwrap_err();
+    assert!(error.to_string().contains("6.5505e4 in row 1"), "{error}");
     let twice = NewIds::Numbers(&[4, 4]);
     assert!(refuse(&[1.0; 4], twice, dot).to_string().contains("4 twice"));
     let twice = ["x".to_owned(), "x".to_owned()];
@@ -242,9 +292,10 @@ proptest! {
     ) {
         let vectors = clustered(rows, dim, 5, seed);
         let queries = gaussian(5, dim, seed ^ 1);
-        for metric in METRICS {
-            let flat = build(vectors.view(), NewIds::Rows, metric);
-            let index = ivf(vectors.view(), metric, Some(lists.min(rows)), 1);
+        for (metric, storage) in METRICS.into_iter().zip(STORAGES) {
+            let flat = kept(vectors.view(), metric, storage, Kind::Flat);
+            let lists = Kind::Ivf(Lists { lists: Some(lists.min(rows)), parts: None });
+            let index = kept(vectors.view(), metric, storage, lists);
             let all = Search { k, probes: Some(usize::MAX), rescore: Some(rows), ..Search::default() };
             let hits = index.search(queries.view(), &all, Threads::ONE, &Cancel::new()).unwrap();
             prop_assert_eq!(bits(&hits), bits(&search(&flat, queries.view(), k, 1)));

@@ -182,6 +182,34 @@ proptest! {
         }
     }
 
+    #[test]
+    fn shorter_rows_get_the_bits_of_the_numbers_that_they_stand_for(
+        seed: u64, dim in 1usize..3 * LANES, rows in 0usize..9,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let query = numbers(&mut rng, dim);
+        let halves: Vec<u16> = (0..dim * rows).map(|_| rng.bits() as u16).collect();
+        let bytes: Vec<i8> = (0..dim * rows).map(|_| rng.bits() as i8).collect();
+        let scales = numbers(&mut rng, rows);
+        let of_halves: Vec<_> = halves.iter().map(|&bits| kernels::half(bits)).collect();
+        let of_bytes: Vec<_> = (0..dim * rows)
+            .map(|i| scales[i / dim] * f32::from(bytes[i])).collect();
+        let wanted = |data: &[f32], score: fn(Kernels, &[f32], &[f32]) -> f32| {
+            data.chunks(dim).map(|row| score(portable(), &query, row).to_bits()).collect::<Vec<_>>()
+        };
+        let mut out = vec![f32::NAN; rows];
+        for kernels in Kernels::available() {
+            kernels.dots_f16(&query, &halves, &mut out);
+            prop_assert_eq!(bits(&out), wanted(&of_halves, Kernels::dot));
+            kernels.l2s_f16(&query, &halves, &mut out);
+            prop_assert_eq!(bits(&out), wanted(&of_halves, Kernels::l2));
+            kernels.dots_i8(&query, &bytes, &scales, &mut out);
+            prop_assert_eq!(bits(&out), wanted(&of_bytes, Kernels::dot));
+            kernels.l2s_i8(&query, &bytes, &scales, &mut out);
+            prop_assert_eq!(bits(&out), wanted(&of_bytes, Kernels::l2));
+        }
+    }
+
     /// Both sides of each width that is stored, and of a block of 16 vectors.
     #[test]
     fn short_vectors_in_columns_get_the_bits_of_one_row_at_a_time(

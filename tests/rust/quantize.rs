@@ -1,7 +1,9 @@
 //! Product quantizer and packed codes against their naive twins.
 
-use magnetite_core::kernels::{BLOCK, Kernels};
-use magnetite_core::quantize::{Bits, ByteTables, Codes, Packed, ProductQuantizer};
+use magnetite_core::kernels::{self, BLOCK, Kernels};
+use magnetite_core::quantize::{
+    Bits, ByteTables, Codes, Packed, ProductQuantizer, to_bytes, to_half,
+};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -205,5 +207,55 @@ fn shapes_and_codes_that_cannot_be_are_refused() {
         let mut bytes = vec![0u8; 32];
         bytes[16 + place] = wrong;
         assert!(Packed::new(bytes, rows, 2).is_err(), "{rows} rows leave no code at {place}");
+    }
+}
+
+/// What IEEE 754 says of the bits of a half, in f64; infinities and NaN excepted.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+    };
+    if bits >> 15 == 0 { size } else { -size }
+}
+
+#[test]
+fn every_half_stands_for_its_number_and_comes_back() {
+    for bits in (0..=u16::MAX).filter(|bits| bits >> 10 & 31 != 31) {
+        let number = kernels::half(bits);
+        assert_eq!(f64::from(number), half(bits));
+        assert_eq!(to_half(number), Some(bits));
+    }
+    for large in [65_520.0, -1e30, f32::INFINITY, f32::NAN] {
+        assert_eq!(to_half(large), None);
+    }
+    assert_eq!(to_half(65_519.996), Some(0x7BFF));
+}
+
+proptest! {
+    #[test]
+    fn the_nearest_half_is_taken_and_the_even_one_of_two(bits in 0u16..0x7BFF, part in 0u32..=64) {
+        // From one half to the next in 64 steps; all of them are f32.
+        let (low, high) = (half(bits), half(bits + 1));
+        let x = low + (high - low) * f64::from(part) / 64.0;
+        let up = part > 32 || part == 32 && bits % 2 == 1;
+        prop_assert_eq!(to_half(x as f32), Some(bits + u16::from(up)));
+        prop_assert_eq!(to_half(-x as f32), Some((bits + u16::from(up)) | 0x8000));
+    }
+
+    #[test]
+    fn bytes_are_within_half_a_step(seed: u64, dim in 1usize..100, exponent in -149i32..120) {
+        let mut rng = Rng::new(seed, 0);
+        let row: Vec<f32> =
+            (0..dim).map(|_| (rng.unit() - 0.5) as f32 * 2f32.powi(exponent)).collect();
+        let mut bytes = vec![0; dim];
+        let scale = f64::from(to_bytes(&row, &mut bytes));
+        let bound = scale * (0.5 + 2f64.powi(-16)) + 2f64.powi(-143);
+        for (x, byte) in row.iter().zip(&bytes) {
+            let stored = scale as f32 * f32::from(*byte);
+            prop_assert!((f64::from(*x) - f64::from(stored)).abs() <= bound, "{x} {byte} {scale}");
+            prop_assert!(*byte >= -127);
+        }
     }
 }

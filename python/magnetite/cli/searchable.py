@@ -57,6 +57,7 @@ def build(
     *,
     model: Path | None,
     kind: Literal["flat", "ivf"] | None,
+    storage: Literal["f32", "f16", "int8"],
     threads: int | None,
 ) -> Written:
     """Fill the folder; go on from an earlier, killed run of the same corpus and encoder.
@@ -79,7 +80,12 @@ def build(
     )
     vectors = np.load(folder / _VECTORS, mmap_mode="r")
     index = Index.build(
-        vectors, metric=metric, kind=kind, threads=threads, encoder=encoder.fingerprint
+        vectors,
+        metric=metric,
+        kind=kind,
+        storage=storage,
+        threads=threads,
+        encoder=encoder.fingerprint,
     )
     index.save(folder / _INDEX)
     said = Manifest(

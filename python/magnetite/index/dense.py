@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Ids = Sequence[str] | Sequence[int] | NDArray[np.int64]
 
 Metric = Literal["dot", "cosine", "l2"]
+Storage = Literal["f32", "f16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Index:
         kind: Literal["flat", "ivf"] | None = None,
         lists: int | None = None,
         parts: int | None = None,
+        storage: Storage = "f32",
         encoder: str | None = None,
         seed: int = 0,
         threads: int | None = None,
@@ -78,6 +80,9 @@ class Index:
                 default the first below 32,768 rows.
             lists: How many lists; by default 4 times the root of the number of rows.
             parts: Parts of a code, half a byte each; by default one for four columns.
+            storage: How the rows are kept; scores are exact for what is kept. `f16` rounds each
+                number to 11 bits and refuses numbers beyond 65,504; `int8` rounds to steps of 1/127
+                of the row's largest number.
             encoder: Fingerprint of the encoder that made the vectors; kept with the index.
             seed: The same vectors, ids and seed give the same bytes.
             threads: As in `resolve_threads`; changes no byte of the index.
@@ -94,6 +99,7 @@ class Index:
             kind=kind,
             lists=lists,
             parts=parts,
+            storage=storage,
             encoder=encoder,
             seed=seed,
             threads=threads,
@@ -183,6 +189,11 @@ class Index:
     def metric(self) -> Metric:
         """What the scores mean."""
         return self._core.metric
+
+    @property
+    def storage(self) -> Storage:
+        """How the rows are kept."""
+        return self._core.storage
 
     @property
     def encoder(self) -> str | None:

@@ -101,6 +101,37 @@ impl Threads {
         }
         pool(self.0).install(|| data.par_chunks_mut(width * block).enumerate().try_for_each(one))
     }
+
+    /// As [`Threads::chunks_mut`] over two runs of numbers, of `widths` each an item.
+    pub fn pairs_mut<A, B, F>(
+        self,
+        (a, b): (&mut [A], &mut [B]),
+        widths: (usize, usize),
+        block: usize,
+        cancel: &Cancel,
+        work: F,
+    ) -> Result<()>
+    where
+        A: Send,
+        B: Send,
+        F: Fn(usize, &mut [A], &mut [B]) -> Result<()> + Sync,
+    {
+        assert!(widths.0 > 0 && widths.1 > 0 && block > 0, "an item has numbers in both runs");
+        assert_eq!(a.len() / widths.0, b.len() / widths.1, "both runs hold the same items");
+        let one = |(i, (a, b)): (usize, (&mut [A], &mut [B]))| {
+            cancel.check()?;
+            work(i * block, a, b)
+        };
+        let (a_width, b_width) = (widths.0 * block, widths.1 * block);
+        if self == Self::ONE || a.len() <= a_width {
+            let pairs = a.chunks_mut(a_width).zip(b.chunks_mut(b_width));
+            return pairs.enumerate().try_for_each(one);
+        }
+        pool(self.0).install(|| {
+            let pairs = a.par_chunks_mut(a_width).zip(b.par_chunks_mut(b_width));
+            pairs.enumerate().try_for_each(one)
+        })
+    }
 }
 
 /// The result of `work`, which runs on a thread of its own: for work that cannot poll often enough.

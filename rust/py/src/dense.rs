@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use magnetite_core::dense::{self, HitIds, Kind, Lists, Metric, NewIds};
+use magnetite_core::dense::{self, HitIds, Kind, Lists, Metric, NewIds, Storage};
 use magnetite_core::store::Verify;
 use magnetite_core::{MatrixRef, Threads};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
@@ -33,7 +33,7 @@ type Found<'py> = (
 impl Index {
     /// Return an index of `vectors`; `ids` is None, an int64 array, or a list of str.
     #[staticmethod]
-    #[pyo3(signature = (vectors, ids, *, metric, kind, lists, parts, encoder, seed, threads))]
+    #[pyo3(signature = (vectors, ids, *, metric, kind, lists, parts, storage, encoder, seed, threads))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn build(
         py: Python<'_>,
@@ -43,6 +43,7 @@ impl Index {
         kind: Option<&str>,
         lists: Option<usize>,
         parts: Option<usize>,
+        storage: &str,
         encoder: Option<String>,
         seed: u64,
         threads: Option<usize>,
@@ -50,7 +51,8 @@ impl Index {
         let rows = Rows::borrow(vectors, "vectors")?;
         let (rows, ids) = (rows.view()?, Ids::borrow(ids)?);
         let kind = parse_kind(kind, Lists { lists, parts })?;
-        let build = dense::Build { metric: parse_metric(metric)?, encoder, kind, seed };
+        let (metric, storage) = (parse_metric(metric)?, parse_storage(storage)?);
+        let build = dense::Build { metric, encoder, kind, storage, seed };
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let ids = ids.view()?;
         enter(py, |cancel| dense::Index::build(rows, ids, &build, threads, cancel)).map(Self)
@@ -117,6 +119,16 @@ impl Index {
         }
     }
 
+    /// `f32`, `f16` or `int8`.
+    #[getter]
+    fn storage(&self) -> &'static str {
+        match self.0.storage() {
+            Storage::F32 => "f32",
+            Storage::F16 => "f16",
+            Storage::Int8 => "int8",
+        }
+    }
+
     /// The fingerprint of the encoder that made the vectors, or None.
     #[getter]
     fn encoder(&self) -> Option<&str> {
@@ -155,6 +167,18 @@ fn parse_metric(name: &str) -> PyResult<Metric> {
         _ => {
             let want = "\"dot\", \"cosine\" or \"l2\"";
             Err(to_python(magnetite_core::Error::range("metric", want, format!("{name:?}"))))
+        }
+    }
+}
+
+fn parse_storage(name: &str) -> PyResult<Storage> {
+    match name {
+        "f32" => Ok(Storage::F32),
+        "f16" => Ok(Storage::F16),
+        "int8" => Ok(Storage::Int8),
+        _ => {
+            let want = "\"f32\", \"f16\" or \"int8\"";
+            Err(to_python(magnetite_core::Error::range("storage", want, format!("{name:?}"))))
         }
     }
 }

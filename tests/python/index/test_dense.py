@@ -51,6 +51,30 @@ def test_full_search_equals_brute_force_in_float64(metric, kind):
     assert (hits.counts == 10).all()
 
 
+def stored(vectors, storage):
+    """Return the numbers that rows of this storage stand for."""
+    if storage == "f16":
+        return vectors.astype(np.float16).astype(np.float32)
+    scale = (np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64) / 127).astype(np.float32)
+    return scale * np.rint(vectors / scale.astype(np.float64)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+@pytest.mark.parametrize("storage", ["f16", "int8"])
+def test_rows_kept_shorter_are_searched_as_the_numbers_they_stand_for(tmp_path, storage, kind):
+    vectors, queries = rows(3_000), rows(50, seed=1)
+    kept = Index.build(vectors, kind=kind, storage=storage)
+    plain = Index.build(stored(vectors, storage), kind="flat")
+    kept.save(tmp_path / "kept")
+    opened = Index.open(tmp_path / "kept")
+    assert opened.storage == storage
+    for index in (kept, opened):
+        hits = index.search(queries, 10, probes=10_000, rescore=3_000)
+        wanted = plain.search(queries, 10)
+        assert (hits.ids == wanted.ids).all()
+        assert (hits.scores == wanted.scores).all()
+
+
 def test_one_query_alone_and_among_a_thousand_return_the_same_bits(ivf):
     queries = rows(1_000, seed=2)
     flat = Index.build(rows(5_000), kind="flat")

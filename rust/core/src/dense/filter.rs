@@ -8,11 +8,9 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::Metric;
 use super::ids::{Ids, Names};
-use crate::kernels::Kernels;
 use crate::topk::{Scored, TopK};
-use crate::{Error, MatrixRef, Result};
+use crate::{Error, Result};
 
 /// A set of numbers below a bound, one bit each.
 #[derive(Debug, Clone, Default)]
@@ -171,20 +169,15 @@ impl Allowed {
         })
     }
 
-    /// The `k` best of the allowed rows, each scored by the canonical kernel.
-    pub(super) fn best<'a>(
+    /// The `k` best of the allowed rows, each by its `score`.
+    pub(super) fn best(
         &self,
-        metric: Metric,
-        query: &[f32],
         k: usize,
-        vector: impl Fn(usize) -> Result<MatrixRef<'a>>,
+        score: impl Fn(usize) -> Result<f32>,
     ) -> Result<Vec<Scored>> {
-        let kernels = Kernels::best();
         let mut best = TopK::new(k);
         for row in self.iter(0..self.rows) {
-            let mut score = [0.0];
-            metric.scores(kernels, query, vector(row)?, &mut score);
-            best.push(score[0], row as u64);
+            best.push(score(row)?, row as u64);
         }
         Ok(best.into_sorted())
     }

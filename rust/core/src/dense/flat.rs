@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::filter::{Allowed, Filter};
+use super::rows::{Rows, Storage};
 use super::score::{BLOCK, Metric};
 use super::{Cost, Found};
 use crate::kernels::{self, Kernels};
@@ -28,45 +29,50 @@ const SPARSE: usize = 4;
 /// All rows, as they are scored.
 #[derive(Debug)]
 pub(super) struct Flat {
-    vectors: Column<f32>,
+    rows: Rows,
     /// Canonical x·x of each row.
     squares: Column<f32>,
-    dim: usize,
 }
 
 impl Flat {
-    pub(super) fn build(rows: Matrix, threads: Threads, cancel: &Cancel) -> Result<Self> {
-        let kernels = Kernels::best();
-        let dim = rows.view().dim();
-        let view = rows.view();
-        let mut squares = vec![0.0; view.rows()];
+    pub(super) fn build(
+        rows: Matrix,
+        storage: Storage,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let (kernels, dim) = (Kernels::best(), rows.view().dim());
+        let rows = Rows::new(rows, storage, threads, cancel)?;
+        let mut squares = vec![0.0; rows.len()];
         threads.chunks_mut(&mut squares, 1, BLOCK, cancel, |first, out| {
-            for (out, row) in out.iter_mut().zip(view.slice(first..view.rows()).iter()) {
-                *out = kernels.dot(row, row);
+            let mut row = vec![0.0; dim];
+            for (out, i) in out.iter_mut().zip(first..) {
+                rows.decode(i..i + 1, &mut row)?;
+                *out = kernels.dot(&row, &row);
             }
             Ok(())
         })?;
-        let (vectors, squares) = (Column::Owned(rows.into_data()), Column::Owned(squares));
-        Ok(Self { vectors, squares, dim })
+        Ok(Self { rows, squares: Column::Owned(squares) })
     }
 
-    pub(super) fn open(segment: &Arc<Segment>, rows: usize, dim: usize) -> Result<Self> {
-        let vectors = Column::open(segment, "vectors", rows.checked_mul(dim))?;
-        Ok(Self { vectors, squares: Column::open(segment, "squares", Some(rows))?, dim })
+    pub(super) fn open(
+        segment: &Arc<Segment>,
+        storage: Storage,
+        rows: usize,
+        dim: usize,
+    ) -> Result<Self> {
+        let squares = Column::open(segment, "squares", Some(rows))?;
+        Ok(Self { rows: Rows::open(segment, storage, rows, dim)?, squares })
     }
 
     pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
-        sections.push(("vectors", self.vectors.bytes()?));
+        self.rows.sections(sections)?;
         sections.push(("squares", self.squares.bytes()?));
         Ok(())
     }
 
     fn rows(&self) -> usize {
         self.squares.len()
-    }
-
-    fn block(&self, rows: Range<usize>) -> Result<MatrixRef<'_>> {
-        MatrixRef::new(self.vectors.get(rows.start * self.dim..rows.end * self.dim)?, self.dim)
     }
 
     /// The `k` best rows that `filter` lets through for each of `queries`, which are prepared.
@@ -126,8 +132,8 @@ impl Flat {
             let cost = allowed.map_or(self.rows(), Allowed::count) as u64;
             let best = match allowed {
                 Some(allowed) if allowed.count() * SPARSE < self.rows() => {
-                    let vector = |row| self.block(row..row + 1);
-                    allowed.best(metric, queries.row(one.start), k, vector)?
+                    let (kernels, query) = (Kernels::best(), queries.row(one.start));
+                    allowed.best(k, |row| self.rows.score(metric, kernels, query, row))?
                 }
                 _ => {
                     let (query, rows) = (queries.slice(one), 0..self.rows());
@@ -162,13 +168,13 @@ impl Flat {
                 continue;
             }
             let may = |row: u64| allowed.is_none_or(|allowed| allowed.contains(row as usize));
-            let vectors = self.block(block.clone())?;
+            let vectors = self.rows.plain(block.clone())?;
             let squares = self.squares.get(block.clone())?;
             let (scores, halves) = (&mut scores[..block.len()], &mut halves[..block.len()]);
-            let proposed = queries.rows() >= FEW && start > rows.start;
+            let proposed = queries.rows() >= FEW && start > rows.start && vectors.is_some();
             let products = &mut products[..queries.rows() * block.len()];
             let longest = squares.iter().fold(0.0f32, |a, &b| a.max(b));
-            if proposed {
+            if let (true, Some(vectors)) = (proposed, vectors) {
                 kernels::products(queries, vectors, products);
                 if metric == Metric::L2 {
                     halves.iter_mut().zip(squares).for_each(|(half, square)| *half = square / 2.0);
@@ -178,7 +184,7 @@ impl Flat {
             for (i, (query, best)) in queries.iter().zip(&mut best).enumerate() {
                 let level = bounds[i].level(best.threshold(), longest);
                 if !proposed || level == f32::NEG_INFINITY {
-                    metric.scores(kernels, query, vectors, scores);
+                    self.rows.scores(metric, kernels, query, block.clone(), scores)?;
                     for (&score, row) in scores.iter().zip(start as u64..) {
                         if may(row) {
                             best.push(score, row);
@@ -188,12 +194,10 @@ impl Flat {
                 }
                 let products = products.clone().nth(i).expect("one row of products a query");
                 for at in passing(products, halves, level) {
-                    if !may((start + at) as u64) {
-                        continue;
+                    if may((start + at) as u64) {
+                        let score = self.rows.score(metric, kernels, query, start + at)?;
+                        best.push(score, (start + at) as u64);
                     }
-                    let mut score = [0.0];
-                    metric.scores(kernels, query, vectors.slice(at..at + 1), &mut score);
-                    best.push(score[0], (start + at) as u64);
                 }
             }
         }

@@ -8,6 +8,7 @@ mod filter;
 mod flat;
 mod ids;
 mod ivf;
+mod rows;
 mod score;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use filter::Pick;
 pub use ids::{IdKind, Names, NewIds};
 pub use ivf::Lists;
+pub use rows::Storage;
 pub use score::Metric;
 
 use crate::store::{self, Column, Sections, Segment, Verify};
@@ -51,6 +53,8 @@ pub struct Build {
     pub encoder: Option<String>,
     /// Which rows a search looks at.
     pub kind: Kind,
+    /// How the rows are kept; scores are exact for what is kept.
+    pub storage: Storage,
     /// The same seed gives the same bytes.
     pub seed: u64,
 }
@@ -136,6 +140,7 @@ struct Attributes {
     metric: Metric,
     dim: usize,
     ids: IdKind,
+    storage: Storage,
     encoder: Option<String>,
 }
 
@@ -189,12 +194,14 @@ impl Index {
             return Err(Error::range("vectors", want, got));
         }
         let (ids, order) = Ids::build(ids, vectors.rows())?;
-        let metric = build.metric;
+        let (metric, storage) = (build.metric, build.storage);
         let rows = metric.prepare("vectors", vectors, Some(&order), threads, cancel)?;
+        storage.expect(rows.view(), &order, threads, cancel)?;
         let attributes = Attributes {
             metric,
             dim: vectors.dim(),
             ids: ids.kind(),
+            storage,
             encoder: build.encoder.clone(),
         };
         let lists = match build.kind {
@@ -203,9 +210,10 @@ impl Index {
             Kind::Ivf(lists) => Some(lists),
         };
         let body = match lists {
-            None => Body::Flat(Flat::build(rows, threads, cancel)?),
+            None => Body::Flat(Flat::build(rows, storage, threads, cancel)?),
             Some(lists) => {
-                Body::Ivf(Ivf::build(metric, &rows, lists, build.seed, threads, cancel)?.into())
+                let ivf = Ivf::build(metric, &rows, storage, lists, build.seed, threads, cancel)?;
+                Body::Ivf(ivf.into())
             }
         };
         Ok(Self { attributes, rows: vectors.rows(), ids, body })
@@ -358,10 +366,11 @@ impl Index {
             return Err(segment.refuse(format!("{rows} rows of {dim} numbers are out of range")));
         }
         let ids = Ids::open(attributes.ids, segment, rows)?;
+        let storage = attributes.storage;
         let body = match kind {
-            SegmentKind::Flat => Body::Flat(Flat::open(segment, rows, dim)?),
+            SegmentKind::Flat => Body::Flat(Flat::open(segment, storage, rows, dim)?),
             SegmentKind::Ivf(shape) => {
-                Body::Ivf(Ivf::open(attributes.metric, shape, segment, rows, dim)?.into())
+                Body::Ivf(Ivf::open(attributes.metric, storage, shape, segment, rows, dim)?.into())
             }
         };
         Ok(Self { attributes, rows, ids, body })
@@ -418,6 +427,11 @@ impl Index {
     /// What the scores mean.
     pub fn metric(&self) -> Metric {
         self.attributes.metric
+    }
+
+    /// How the rows are kept.
+    pub fn storage(&self) -> Storage {
+        self.attributes.storage
     }
 
     /// The fingerprint of the encoder that made the vectors, if it was told.

@@ -37,11 +37,17 @@ impl Metric {
     ) {
         match self {
             Self::Dot | Self::Cosine => kernels.dots(query, rows, out),
-            Self::L2 => {
-                kernels.l2s(query, rows, out);
-                // 0 − x, not −x: the score of equal vectors is 0, not −0.
-                out.iter_mut().for_each(|score| *score = 0.0 - *score);
-            }
+            Self::L2 => kernels.l2s(query, rows, out),
+        }
+        self.turn(out);
+    }
+
+    /// Makes scores of what the kernel of this metric returned: under l2, of distances.
+    #[inline]
+    pub(super) fn turn(self, scores: &mut [f32]) {
+        if self == Self::L2 {
+            // 0 − x, not −x: the score of equal vectors is 0, not −0.
+            scores.iter_mut().for_each(|score| *score = 0.0 - *score);
         }
     }
 

@@ -3,6 +3,7 @@
 //! | kernel | result | on every tier |
 //! |---|---|---|
 //! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
+//! | `dots_f16`, `l2s_f16`, `dots_i8`, `l2s_i8` | the same of rows kept shorter, each number exact as `f32` | same bits |
 //! | `short_dots`, `short_l2s` | the same of many short vectors at once, in [`Columns`] | same bits |
 //! | `least` | the first place of the least value | same place |
 //! | `scan` | integer sums of 4-bit codes | same integers |
@@ -30,6 +31,10 @@ macro_rules! tier {
                 axpy_i8,
                 dots,
                 l2s,
+                dots_f16,
+                l2s_f16,
+                dots_i8,
+                l2s_i8,
                 short_dots,
                 short_l2s,
                 least,
@@ -50,6 +55,22 @@ macro_rules! tier {
         });
         tier!(@enable $features fn l2s(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
             portable::l2s(query, rows, out)
+        });
+        tier!(@enable $features fn dots_f16(query: &[f32], rows: &[u16], out: &mut [f32]) {
+            portable::dots_f16(query, rows, out)
+        });
+        tier!(@enable $features fn l2s_f16(query: &[f32], rows: &[u16], out: &mut [f32]) {
+            portable::l2s_f16(query, rows, out)
+        });
+        tier!(@enable $features fn dots_i8(
+            query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]
+        ) {
+            portable::dots_i8(query, rows, scales, out)
+        });
+        tier!(@enable $features fn l2s_i8(
+            query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]
+        ) {
+            portable::l2s_i8(query, rows, scales, out)
         });
         tier!(@enable $features fn short_dots(
             query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]
@@ -102,6 +123,11 @@ pub const LANES: usize = 32;
 /// Codes in one block of the 4-bit scan.
 pub const BLOCK: usize = 32;
 
+/// The number that the bits of an IEEE half stand for, exactly.
+pub fn half(bits: u16) -> f32 {
+    portable::half(bits)
+}
+
 /// Positions and values that [`Kernels::peaks`] finds.
 pub type Peaks = Vec<(u32, f32)>;
 
@@ -133,6 +159,9 @@ impl Tier {
     }
 }
 
+/// Query, bytes, scales, one result a row.
+type OfBytes = unsafe fn(&[f32], &[i8], &[f32], &mut [f32]);
+
 /// The kernels of one instruction set, held only if this CPU has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernels {
@@ -143,6 +172,10 @@ pub struct Kernels {
     axpy_i8: unsafe fn(f32, &[i8], &mut [f32]),
     dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
+    dots_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
+    l2s_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
+    dots_i8: OfBytes,
+    l2s_i8: OfBytes,
     short_dots: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
     short_l2s: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
     least: unsafe fn(&[f32]) -> usize,
@@ -159,6 +192,10 @@ impl Kernels {
         axpy_i8: portable::axpy_i8,
         dots: portable::dots,
         l2s: portable::l2s,
+        dots_f16: portable::dots_f16,
+        l2s_f16: portable::l2s_f16,
+        dots_i8: portable::dots_i8,
+        l2s_i8: portable::l2s_i8,
         short_dots: portable::short_dots,
         short_l2s: portable::short_l2s,
         least: portable::least,
@@ -249,6 +286,37 @@ impl Kernels {
         assert_eq!((query.len(), out.len()), (rows.dim(), rows.rows()), "l2s: one distance a row");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.l2s)(query, rows, out) }
+    }
+
+    /// `out[i]` = `dot(query, row i)`, the same bits, for rows of the bits of IEEE halves.
+    pub fn dots_f16(self, query: &[f32], rows: &[u16], out: &mut [f32]) {
+        assert_eq!(rows.len(), query.len() * out.len(), "dots_f16: one score a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.dots_f16)(query, rows, out) }
+    }
+
+    /// `out[i]` = `l2(query, row i)`, the same bits, for rows of the bits of IEEE halves.
+    pub fn l2s_f16(self, query: &[f32], rows: &[u16], out: &mut [f32]) {
+        assert_eq!(rows.len(), query.len() * out.len(), "l2s_f16: one distance a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.l2s_f16)(query, rows, out) }
+    }
+
+    /// `out[i]` = `dot(query, row i)`, the same bits, for rows of bytes: a byte of row i stands for
+    /// `scales[i]` times it, rounded once.
+    pub fn dots_i8(self, query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]) {
+        assert_eq!(rows.len(), query.len() * out.len(), "dots_i8: one score a row");
+        assert_eq!(scales.len(), out.len(), "dots_i8: one scale a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.dots_i8)(query, rows, scales, out) }
+    }
+
+    /// `out[i]` = `l2(query, row i)`, the same bits, for rows of bytes as in [`Kernels::dots_i8`].
+    pub fn l2s_i8(self, query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]) {
+        assert_eq!(rows.len(), query.len() * out.len(), "l2s_i8: one distance a row");
+        assert_eq!(scales.len(), out.len(), "l2s_i8: one scale a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.l2s_i8)(query, rows, scales, out) }
     }
 
     /// `out[j]` = `dot(query, vector j)`, the same bits, for short vectors.

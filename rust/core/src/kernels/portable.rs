@@ -11,13 +11,13 @@ use crate::MatrixRef;
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, product)
+    sum_of(a, Plain, b, product)
 }
 
 /// Σ (aᵢ−bᵢ)². All terms are positive, so the error is at most (2n+2)·ε of the sum itself.
 #[inline(always)]
 pub(super) fn l2(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, square)
+    sum_of(a, Plain, b, square)
 }
 
 /// yᵢ += alpha·xᵢ.
@@ -33,6 +33,95 @@ pub(super) fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
 pub(super) fn axpy_i8(alpha: f32, x: &[i8], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += alpha * f32::from(x);
+    }
+}
+
+/// How a row is kept: each number stands for one `f32`, exactly, whatever the tier.
+trait Stored: Copy {
+    type Number: Copy + Default;
+    fn value(self, number: Self::Number) -> f32;
+}
+
+/// As it is.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Stored for Plain {
+    type Number = f32;
+
+    #[inline(always)]
+    fn value(self, number: f32) -> f32 {
+        number
+    }
+}
+
+/// The bits of an IEEE half.
+#[derive(Clone, Copy)]
+struct Half;
+
+impl Stored for Half {
+    type Number = u16;
+
+    #[inline(always)]
+    fn value(self, number: u16) -> f32 {
+        half(number)
+    }
+}
+
+/// A byte times the row's scale, rounded once.
+#[derive(Clone, Copy)]
+struct Scaled(f32);
+
+impl Stored for Scaled {
+    type Number = i8;
+
+    #[inline(always)]
+    fn value(self, number: i8) -> f32 {
+        self.0 * f32::from(number)
+    }
+}
+
+/// The number that an IEEE half stands for, exactly; bits of infinities and NaN stand for numbers from
+/// 65,536 on. In integers but for one exact subtraction, so that no mode of the CPU changes it.
+#[inline(always)]
+pub(super) fn half(bits: u16) -> f32 {
+    const NORMAL: u32 = (127 - 15) << 23;
+    const SUBNORMAL: u32 = NORMAL + (1 << 23);
+    let size = u32::from(bits & 0x7FFF) << 13;
+    let small = f32::from_bits(size + SUBNORMAL) - f32::from_bits(SUBNORMAL);
+    let size = if size < 1 << 23 { small.to_bits() } else { size + NORMAL };
+    f32::from_bits(size | u32::from(bits & 0x8000) << 16)
+}
+
+/// `out[i]` = dot(query, row i), for rows of halves.
+#[inline(always)]
+pub(super) fn dots_f16(query: &[f32], rows: &[u16], out: &mut [f32]) {
+    for (out, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
+        *out = sum_of(query, Half, row, product);
+    }
+}
+
+/// `out[i]` = l2(query, row i), for rows of halves.
+#[inline(always)]
+pub(super) fn l2s_f16(query: &[f32], rows: &[u16], out: &mut [f32]) {
+    for (out, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
+        *out = sum_of(query, Half, row, square);
+    }
+}
+
+/// `out[i]` = dot(query, row i), for rows of bytes with a scale each.
+#[inline(always)]
+pub(super) fn dots_i8(query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]) {
+    for ((out, row), scale) in out.iter_mut().zip(rows.chunks_exact(query.len())).zip(scales) {
+        *out = sum_of(query, Scaled(*scale), row, product);
+    }
+}
+
+/// `out[i]` = l2(query, row i), for rows of bytes with a scale each.
+#[inline(always)]
+pub(super) fn l2s_i8(query: &[f32], rows: &[i8], scales: &[f32], out: &mut [f32]) {
+    for ((out, row), scale) in out.iter_mut().zip(rows.chunks_exact(query.len())).zip(scales) {
+        *out = sum_of(query, Scaled(*scale), row, square);
     }
 }
 
@@ -65,19 +154,24 @@ fn square(x: f32, y: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
+fn sum_of<S: Stored>(
+    a: &[f32],
+    stored: S,
+    b: &[S::Number],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     for (x, y) in a_blocks.iter().zip(b_blocks) {
-        add(&mut sums, x, y, term);
+        add(&mut sums, x, stored, y, term);
     }
     if !a_rest.is_empty() {
         // Filled up with zeros, whose terms change no sum: +0 is added, and no sum is ever −0.
-        let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
+        let (mut x, mut y) = ([0.0; LANES], [S::Number::default(); LANES]);
         x[..a_rest.len()].copy_from_slice(a_rest);
         y[..b_rest.len()].copy_from_slice(b_rest);
-        add(&mut sums, &x, &y, term);
+        add(&mut sums, &x, stored, &y, term);
     }
     // Steps of constant length: with a loop over lengths the sums would live in memory.
     let sums: [f32; 16] = halve(&sums);
@@ -88,14 +182,15 @@ fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
 }
 
 #[inline(always)]
-fn add(
+fn add<S: Stored>(
     sums: &mut [f32; LANES],
     x: &[f32; LANES],
-    y: &[f32; LANES],
+    stored: S,
+    y: &[S::Number; LANES],
     term: impl Fn(f32, f32) -> f32,
 ) {
     for lane in 0..LANES {
-        sums[lane] += term(x[lane], y[lane]);
+        sums[lane] += term(x[lane], stored.value(y[lane]));
     }
 }
 

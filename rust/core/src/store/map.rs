@@ -61,7 +61,7 @@ macro_rules! numbers {
         impl Number for $number {}
     )*};
 }
-numbers!(u8 u32 u64 i64 f32);
+numbers!(i8 u8 u16 u32 u64 i64 f32);
 
 /// The bytes of `numbers`.
 pub(super) fn as_bytes<T: Number>(numbers: &[T]) -> &[u8] {

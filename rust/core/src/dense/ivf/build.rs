@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Ivf, Lists, code_starts};
 use crate::cluster::{self, KMeans, Nearest};
+use crate::dense::rows::{Rows, Storage};
 use crate::dense::score::{BLOCK, Metric};
 use crate::quantize::{Bits, ByteTables, Codes, Packed, ProductQuantizer};
 use crate::store::Column;
@@ -32,6 +33,7 @@ impl Ivf {
     pub(in crate::dense) fn build(
         metric: Metric,
         rows: &Matrix,
+        storage: Storage,
         lists: Lists,
         seed: u64,
         threads: Threads,
@@ -63,7 +65,7 @@ impl Ivf {
         let coder = Coder { metric, rows, centroids: centroids.view(), nearest: &nearest };
         let quantizer = coder.train(parts, seed, threads, cancel)?;
         let codes = coder.encode(&quantizer, &order, threads, cancel)?;
-        let vectors = order.vectors(rows, threads, cancel)?;
+        let vectors = Rows::gather(rows, &order.rows, storage, threads, cancel)?;
         Ok(Self {
             metric,
             dim,
@@ -76,7 +78,7 @@ impl Ivf {
             codes: Column::Owned(codes),
             rows: Column::Owned(order.rows),
             positions: std::sync::OnceLock::new(),
-            vectors: Column::Owned(vectors.into_data()),
+            vectors,
         })
     }
 }
@@ -95,18 +97,6 @@ impl Order {
             *at += 1;
         }
         Self { ends, rows }
-    }
-
-    fn vectors(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Matrix> {
-        let dim = rows.dim();
-        let mut vectors = Matrix::zeros(rows.rows(), dim);
-        threads.chunks_mut(vectors.data_mut(), dim, BLOCK, cancel, |first, chunk| {
-            for (out, &row) in chunk.chunks_exact_mut(dim).zip(&self.rows[first..]) {
-                out.copy_from_slice(rows.row(row as usize));
-            }
-            Ok(())
-        })?;
-        Ok(vectors)
     }
 }
 

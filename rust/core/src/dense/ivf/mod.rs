@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::{Rows, Storage};
 use super::score::Metric;
 use crate::quantize::{Bits, ByteTables, Packed, ProductQuantizer};
 use crate::store::{Column, Sections, Segment};
@@ -63,12 +64,13 @@ pub(super) struct Ivf {
     /// The position of each row, once somebody asks.
     positions: OnceLock<Vec<u32>>,
     /// The numbers of the row at each position.
-    vectors: Column<f32>,
+    vectors: Rows,
 }
 
 impl Ivf {
     pub(super) fn open(
         metric: Metric,
+        storage: Storage,
         shape: Shape,
         segment: &Arc<Segment>,
         rows: usize,
@@ -102,7 +104,7 @@ impl Ivf {
             starts,
             rows: Column::open(segment, "rows", Some(rows))?,
             positions: OnceLock::new(),
-            vectors: Column::open(segment, "vectors", rows.checked_mul(dim))?,
+            vectors: Rows::open(segment, storage, rows, dim)?,
         })
     }
 
@@ -114,9 +116,8 @@ impl Ivf {
             ("list starts", self.starts.bytes()?),
             ("rows", self.rows.bytes()?),
             ("codes", self.codes.bytes()?),
-            ("vectors", self.vectors.bytes()?),
         ]);
-        Ok(())
+        self.vectors.sections(sections)
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -148,11 +149,6 @@ impl Ivf {
             let _ = self.positions.set(positions);
         }
         Ok(self.positions.get().expect("set above, or by another thread"))
-    }
-
-    fn vector(&self, position: usize) -> Result<MatrixRef<'_>> {
-        let numbers = position * self.dim..(position + 1) * self.dim;
-        MatrixRef::new(self.vectors.get(numbers)?, self.dim)
     }
 }
 

@@ -78,9 +78,11 @@ impl Ivf {
     /// All allowed rows, scored exactly.
     fn search_allowed(&self, query: &[f32], k: usize, allowed: &Allowed) -> Result<Found> {
         let positions = self.positions_of_rows()?;
-        let vector = |row: usize| self.vector(positions[row] as usize);
+        let kernels = Kernels::best();
+        let score =
+            |row: usize| self.vectors.score(self.metric, kernels, query, positions[row] as usize);
         let cost = Cost { codes: 0, rows: allowed.count() as u64 };
-        Ok(Found { best: allowed.best(self.metric, query, k, vector)?, cost })
+        Ok(Found { best: allowed.best(k, score)?, cost })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the numbers of one search")]
@@ -203,9 +205,8 @@ impl Ivf {
         let mut best = TopK::new(k);
         for candidate in candidates {
             let position = candidate.id as usize;
-            let mut score = [0.0];
-            self.metric.scores(kernels, query, self.vector(position)?, &mut score);
-            best.push(score[0], u64::from(self.rows.get(position..position + 1)?[0]));
+            let score = self.vectors.score(self.metric, kernels, query, position)?;
+            best.push(score, u64::from(self.rows.get(position..position + 1)?[0]));
         }
         Ok(best.into_sorted())
     }
