@@ -10,3 +10,4 @@ mod quantize;
 mod static_encoder;
 mod store;
 mod text;
+mod write;

@@ -46,6 +46,9 @@ pub enum Error {
         /// The value that came.
         got: String,
     },
+    /// An id that no row is called.
+    #[error("no row of the index is called {0}")]
+    Missing(String),
     /// An input that is empty where something is needed.
     #[error("{what} is empty; give at least one {unit}")]
     Empty {
@@ -87,6 +90,11 @@ impl Error {
     /// A format error that names its file.
     pub fn format(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::Format { path: path.into(), problem: problem.into() }
+    }
+
+    /// An id that no row is called.
+    pub(crate) fn missing(id: impl ToString) -> Self {
+        Self::Missing(id.to_string())
     }
 
     /// A value outside its range.

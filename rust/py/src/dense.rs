@@ -1,10 +1,13 @@
 //! Dense vectors: `magnetite._core.Index`.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use magnetite_core::dense::{self, HitIds, Kind, Lists, Metric, NewIds, Storage};
+use magnetite_core::dense::{
+    self, HitIds, IdKind, Kind, Lists, Metric, Names, NewIds, Pick, Storage, Writer,
+};
 use magnetite_core::store::Verify;
-use magnetite_core::{MatrixRef, Threads};
+use magnetite_core::{Cancel, Error, MatrixRef, Result, Threads};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -16,9 +19,30 @@ use crate::errors::to_python;
 /// Below this many multiplications a search is over before a thread for it would have begun.
 const BRIEF: usize = 4 << 20;
 
-/// An immutable index over dense vectors.
+/// An index over dense vectors: a snapshot for searches, and whoever may replace it.
 #[pyclass(frozen, module = "magnetite._core")]
-pub(crate) struct Index(dense::Index);
+pub(crate) struct Index {
+    now: RwLock<Arc<dense::Index>>,
+    writing: Mutex<Writing>,
+    /// Where it was opened, and how.
+    source: Option<(PathBuf, Verify)>,
+}
+
+/// Who may replace the snapshot.
+struct Writing {
+    to: To,
+    /// What a batch began with.
+    before: Option<Arc<dense::Index>>,
+}
+
+enum To {
+    /// Anybody; nothing is kept beyond memory.
+    Memory,
+    /// Nobody.
+    Nowhere,
+    /// The one writer of the directory.
+    Directory(Box<Writer>),
+}
 
 /// ids, scores, counts, codes, rows
 type Found<'py> = (
@@ -49,29 +73,141 @@ impl Index {
         threads: Option<usize>,
     ) -> PyResult<Self> {
         let rows = Rows::borrow(vectors, "vectors")?;
-        let (rows, ids) = (rows.view()?, Ids::borrow(ids)?);
+        let (rows, ids) = (rows.view()?, Called::borrow(ids, "ids")?);
         let kind = parse_kind(kind, Lists { lists, parts })?;
         let (metric, storage) = (parse_metric(metric)?, parse_storage(storage)?);
         let build = dense::Build { metric, encoder, kind, storage, seed };
         let threads = Threads::resolve(threads).map_err(to_python)?;
-        let ids = ids.view()?;
-        enter(py, |cancel| dense::Index::build(rows, ids, &build, threads, cancel)).map(Self)
+        let ids = ids.new_ids()?;
+        let index = enter(py, |cancel| dense::Index::build(rows, ids, &build, threads, cancel))?;
+        Ok(Self::new(index, To::Memory, None))
     }
 
-    /// Return the index that `save` left at `path`; `full` compares every checksum now.
+    /// Return the index at `path`; `full` compares every checksum now, `writable` takes the lock.
     #[staticmethod]
-    fn open(py: Python<'_>, path: PathBuf, full: bool) -> PyResult<Self> {
+    fn open(py: Python<'_>, path: PathBuf, full: bool, writable: bool) -> PyResult<Self> {
         let verify = if full { Verify::Full } else { Verify::Lazy };
-        enter(py, |cancel| dense::Index::open(&path, verify, cancel)).map(Self)
+        let (index, to) = enter(py, |cancel| {
+            if !writable {
+                return Ok((dense::Index::open(&path, verify, cancel)?, To::Nowhere));
+            }
+            let writer = Writer::open(&path, verify, cancel)?;
+            Ok((writer.index().clone(), To::Directory(writer.into())))
+        })?;
+        Ok(Self::new(index, to, Some((path, verify))))
+    }
+
+    /// Return this index as it will be at `path` once it is committed; the lock is taken now.
+    fn begin_at(&self, py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let now = self.now();
+        let writer = enter(py, |_| Writer::begin(&path, &now))?;
+        let to = To::Directory(writer.into());
+        Ok(Self::new(dense::Index::clone(&now), to, Some((path, Verify::Lazy))))
     }
 
     /// Make the directory `path` hold this index, in one step that happens or does not.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        enter(py, |cancel| self.0.save(&path, cancel))
+        let now = self.now();
+        enter(py, |cancel| now.save(&path, cancel))
+    }
+
+    /// See what was committed since; return whether anything was.
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some((path, verify)) = &self.source else { return Ok(false) };
+        enter(py, |cancel| {
+            let writing = self.writing();
+            if !matches!(writing.to, To::Nowhere) {
+                return Ok(false);
+            }
+            let now = self.now();
+            let next = now.reopen(path, *verify, cancel)?;
+            let changed = !next.same_rows(&now);
+            if changed {
+                self.show(next);
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Add rows; `ids` as in `build`.
+    fn add(
+        &self,
+        py: Python<'_>,
+        vectors: &Bound<'_, PyAny>,
+        ids: &Bound<'_, PyAny>,
+        threads: Option<usize>,
+    ) -> PyResult<()> {
+        let rows = Rows::borrow(vectors, "vectors")?;
+        let (rows, ids) = (rows.view()?, Called::borrow(ids, "ids")?);
+        let (ids, threads) = (ids.new_ids()?, Threads::resolve(threads).map_err(to_python)?);
+        self.change(py, |now, cancel| now.add(rows, ids, threads, cancel))
+    }
+
+    /// Add rows in place of those that are called so.
+    fn upsert(
+        &self,
+        py: Python<'_>,
+        vectors: &Bound<'_, PyAny>,
+        ids: &Bound<'_, PyAny>,
+        threads: Option<usize>,
+    ) -> PyResult<()> {
+        let rows = Rows::borrow(vectors, "vectors")?;
+        let (rows, ids) = (rows.view()?, Called::borrow(ids, "ids")?);
+        let (ids, threads) = (ids.names()?, Threads::resolve(threads).map_err(to_python)?);
+        self.change(py, |now, cancel| now.upsert(rows, ids, threads, cancel))
+    }
+
+    /// Delete the rows that are called so; return how many there were.
+    fn delete(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let ids = Called::borrow(ids, "ids")?;
+        let ids = ids.names()?;
+        let mut gone = 0;
+        self.change(py, |now, _| {
+            let next = now.delete(ids)?;
+            gone = now.len() - next.len();
+            Ok(next)
+        })?;
+        Ok(gone)
+    }
+
+    /// Build all rows together.
+    #[pyo3(signature = (threads=None))]
+    fn compact(&self, py: Python<'_>, threads: Option<usize>) -> PyResult<()> {
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        self.change(py, |now, cancel| now.compact(threads, cancel))
+    }
+
+    /// Keep changes back until `end_batch`.
+    fn begin_batch(&self) -> PyResult<()> {
+        let mut writing = self.writing();
+        if writing.before.is_some() {
+            return Err(PyValueError::new_err("a batch is open; end it before you begin another"));
+        }
+        writing.before = Some(self.now());
+        Ok(())
+    }
+
+    /// Commit what was changed since `begin_batch`, or forget it.
+    fn end_batch(&self, py: Python<'_>, keep: bool) -> PyResult<()> {
+        enter(py, |cancel| {
+            let mut writing = self.writing();
+            let Some(before) = writing.before.take() else { return Ok(()) };
+            let done = if keep { writing.commit(&self.now(), cancel) } else { Ok(None) };
+            match done {
+                Ok(Some(next)) => self.show(next),
+                Ok(None) if keep => {}
+                Ok(None) | Err(_) => {
+                    self.show(dense::Index::clone(&before));
+                    writing.forget();
+                }
+            }
+            done.map(drop)
+        })
     }
 
     /// Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored.
-    #[pyo3(signature = (queries, k, *, probes, rescore, threads))]
+    #[pyo3(signature = (queries, k, *, probes, rescore, only, exclude, min_score, dim, threads))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn search<'py>(
         &self,
         py: Python<'py>,
@@ -79,40 +215,103 @@ impl Index {
         k: usize,
         probes: Option<usize>,
         rescore: Option<usize>,
+        only: Vec<Bound<'py, PyAny>>,
+        exclude: Vec<Bound<'py, PyAny>>,
+        min_score: Option<f32>,
+        dim: Option<usize>,
         threads: Option<usize>,
     ) -> PyResult<Found<'py>> {
         let rows = Rows::borrow(queries, "queries")?;
         let rows = rows.view()?;
-        let search = dense::Search { k, probes, rescore, ..dense::Search::default() };
+        let (only, exclude) =
+            (Called::several(&only, "filter")?, Called::several(&exclude, "exclude")?);
+        let (only, except) = (picks(&only)?, picks(&exclude)?);
+        let min_score = min_score.unwrap_or(f32::NEG_INFINITY);
+        let search =
+            dense::Search { k, probes, rescore, only: &only, except: &except, min_score, dim };
         let threads = Threads::resolve(threads).map_err(to_python)?;
-        let hits = if self.is_brief(rows) {
-            enter_briefly(py, |cancel| self.0.search(rows, &search, Threads::ONE, cancel))
+        let now = self.now();
+        let brief = rows.data().len().saturating_mul(now.len()) < BRIEF;
+        let hits = if brief {
+            enter_briefly(py, |cancel| now.search(rows, &search, Threads::ONE, cancel))
         } else {
-            enter(py, |cancel| self.0.search(rows, &search, threads, cancel))
+            enter(py, |cancel| now.search(rows, &search, threads, cancel))
         };
         into_arrays(py, hits?)
     }
 
+    /// Return the vectors of the rows that are called so.
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let ids = Called::borrow(ids, "ids")?;
+        let (ids, now) = (ids.names()?, self.now());
+        let vectors = enter(py, |_| now.get(ids))?;
+        let shape = [vectors.view().rows(), now.dim()];
+        vectors.into_data().into_pyarray(py).reshape(shape)
+    }
+
+    /// Return for each id whether a row is called so.
+    fn contains<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let ids = Called::borrow(ids, "ids")?;
+        let (ids, now) = (ids.names()?, self.now());
+        Ok(enter_briefly(py, |_| now.contains(ids))?.into_pyarray(py))
+    }
+
+    /// Every id, ascending.
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let now = self.now();
+        Ok(match now.ids().map_err(to_python)? {
+            HitIds::Numbers(numbers) => numbers.into_pyarray(py).into_any(),
+            HitIds::Text(texts) => PyList::new(py, texts)?.into_any(),
+        })
+    }
+
+    /// `numbers` or `text`.
+    #[getter]
+    fn id_kind(&self) -> &'static str {
+        if self.now().id_kind() == IdKind::Text { "text" } else { "numbers" }
+    }
+
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.now().len()
     }
 
     /// Numbers in a row.
     #[getter]
     fn dim(&self) -> usize {
-        self.0.dim()
+        self.now().dim()
     }
 
     /// Lists that the rows are in, or None if every search looks at all rows.
     #[getter]
     fn lists(&self) -> Option<usize> {
-        self.0.lists()
+        self.now().lists()
+    }
+
+    /// Segments that the rows are in.
+    #[getter]
+    fn segments(&self) -> usize {
+        self.now().segments()
+    }
+
+    /// Rows that are deleted but still lie in a segment.
+    #[getter]
+    fn dead(&self) -> usize {
+        self.now().dead()
     }
 
     /// `dot`, `cosine` or `l2`.
     #[getter]
     fn metric(&self) -> &'static str {
-        match self.0.metric() {
+        match self.now().metric() {
             Metric::Dot => "dot",
             Metric::Cosine => "cosine",
             Metric::L2 => "l2",
@@ -122,7 +321,7 @@ impl Index {
     /// `f32`, `f16` or `int8`.
     #[getter]
     fn storage(&self) -> &'static str {
-        match self.0.storage() {
+        match self.now().storage() {
             Storage::F32 => "f32",
             Storage::F16 => "f16",
             Storage::Int8 => "int8",
@@ -131,14 +330,75 @@ impl Index {
 
     /// The fingerprint of the encoder that made the vectors, or None.
     #[getter]
-    fn encoder(&self) -> Option<&str> {
-        self.0.encoder()
+    fn encoder(&self) -> Option<String> {
+        self.now().encoder().map(str::to_owned)
     }
 }
 
 impl Index {
-    fn is_brief(&self, queries: MatrixRef<'_>) -> bool {
-        queries.data().len().saturating_mul(self.0.len()) < BRIEF
+    fn new(index: dense::Index, to: To, source: Option<(PathBuf, Verify)>) -> Self {
+        let writing = Mutex::new(Writing { to, before: None });
+        Self { now: RwLock::new(Arc::new(index)), writing, source }
+    }
+
+    /// The snapshot of this moment.
+    fn now(&self) -> Arc<dense::Index> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, next: dense::Index) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the snapshot by what `work` makes of it, once that is committed.
+    fn change<F>(&self, py: Python<'_>, work: F) -> PyResult<()>
+    where
+        F: FnOnce(&dense::Index, &Cancel) -> Result<dense::Index> + Send,
+    {
+        enter(py, |cancel| {
+            let mut writing = self.writing();
+            writing.expect_writable(self.source.as_ref().map(|(path, _)| path))?;
+            let next = work(&self.now(), cancel)?;
+            let next = match (&writing.before, &writing.to) {
+                (None, _) => writing.commit(&next, cancel)?.unwrap_or(next),
+                // Kept back, but not in memory.
+                (Some(_), To::Directory(writer)) => writer.put_down(&next, cancel)?,
+                (Some(_), _) => next,
+            };
+            self.show(next);
+            Ok(())
+        })
+    }
+}
+
+impl Writing {
+    fn expect_writable(&self, path: Option<&PathBuf>) -> Result<()> {
+        match (&self.to, path) {
+            (To::Nowhere, path) => {
+                let reason = "opened for reading; open it with writable=True to change it";
+                let path = path.cloned().unwrap_or_default();
+                Err(Error::io(path, std::io::Error::other(reason)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits `next` if there is a directory; returns it as it lies there.
+    fn commit(&mut self, next: &dense::Index, cancel: &Cancel) -> Result<Option<dense::Index>> {
+        let To::Directory(writer) = &mut self.to else { return Ok(None) };
+        writer.commit(next, cancel)?;
+        Ok(Some(writer.index().clone()))
+    }
+
+    /// Removes what a batch put down.
+    fn forget(&self) {
+        if let To::Directory(writer) = &self.to {
+            writer.sweep();
+        }
     }
 }
 
@@ -166,7 +426,7 @@ fn parse_metric(name: &str) -> PyResult<Metric> {
         "l2" => Ok(Metric::L2),
         _ => {
             let want = "\"dot\", \"cosine\" or \"l2\"";
-            Err(to_python(magnetite_core::Error::range("metric", want, format!("{name:?}"))))
+            Err(to_python(Error::range("metric", want, format!("{name:?}"))))
         }
     }
 }
@@ -178,7 +438,7 @@ fn parse_storage(name: &str) -> PyResult<Storage> {
         "int8" => Ok(Storage::Int8),
         _ => {
             let want = "\"f32\", \"f16\" or \"int8\"";
-            Err(to_python(magnetite_core::Error::range("storage", want, format!("{name:?}"))))
+            Err(to_python(Error::range("storage", want, format!("{name:?}"))))
         }
     }
 }
@@ -191,40 +451,71 @@ fn parse_kind(name: Option<&str>, lists: Lists) -> PyResult<Kind> {
         None | Some("ivf") => Ok(Kind::Ivf(lists)),
         Some(name) => {
             let want = "None, \"ivf\", or \"flat\" without lists and parts";
-            Err(to_python(magnetite_core::Error::range("kind", want, format!("{name:?}"))))
+            Err(to_python(Error::range("kind", want, format!("{name:?}"))))
         }
     }
 }
 
-/// Ids as Python gives them.
-enum Ids<'py> {
+/// Rows as Python calls them.
+enum Called<'py> {
     Rows,
     Numbers(PyReadonlyArray1<'py, i64>),
     Text(Vec<String>),
+    Mask(PyReadonlyArray1<'py, bool>),
 }
 
-impl<'py> Ids<'py> {
-    fn borrow(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+impl<'py> Called<'py> {
+    fn borrow(value: &Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
         if value.is_none() {
             return Ok(Self::Rows);
         }
         if let Ok(numbers) = value.extract() {
             return Ok(Self::Numbers(numbers));
         }
+        if let Ok(mask) = value.extract() {
+            return Ok(Self::Mask(mask));
+        }
         value.extract().map(Self::Text).map_err(|error| {
             if error.is_instance_of::<PyValueError>(value.py()) {
-                return PyValueError::new_err(format!("ids must be Unicode text; {error}"));
+                return PyValueError::new_err(format!("{what} must be Unicode text; {error}"));
             }
             let got = value.get_type();
-            PyTypeError::new_err(format!("ids must be int64 numbers or a list of str; got {got}"))
+            PyTypeError::new_err(format!(
+                "{what} must be int64 numbers or a list of str; got {got}"
+            ))
         })
     }
 
-    fn view(&self) -> PyResult<NewIds<'_>> {
-        Ok(match self {
-            Self::Rows => NewIds::Rows,
-            Self::Numbers(numbers) => NewIds::Numbers(numbers.as_slice()?),
-            Self::Text(texts) => NewIds::Text(texts),
-        })
+    fn several(values: &[Bound<'py, PyAny>], what: &str) -> PyResult<Vec<Self>> {
+        values.iter().map(|value| Self::borrow(value, what)).collect()
     }
+
+    fn new_ids(&self) -> PyResult<NewIds<'_>> {
+        match self {
+            Self::Rows => Ok(NewIds::Rows),
+            Self::Numbers(numbers) => Ok(NewIds::Numbers(numbers.as_slice()?)),
+            Self::Text(texts) => Ok(NewIds::Text(texts)),
+            Self::Mask(_) => Err(not_ids()),
+        }
+    }
+
+    fn names(&self) -> PyResult<Names<'_>> {
+        match self {
+            Self::Numbers(numbers) => Ok(Names::Numbers(numbers.as_slice()?)),
+            Self::Text(texts) => Ok(Names::Text(texts)),
+            Self::Rows | Self::Mask(_) => Err(not_ids()),
+        }
+    }
+}
+
+fn not_ids() -> PyErr {
+    PyTypeError::new_err("ids must be int64 numbers or a list of str")
+}
+
+fn picks<'a>(called: &'a [Called<'_>]) -> PyResult<Vec<Pick<'a>>> {
+    let one = |called: &'a Called<'_>| match called {
+        Called::Mask(mask) => Ok(Pick::Mask(mask.as_slice()?)),
+        ids => Ok(Pick::Ids(ids.names()?)),
+    };
+    called.iter().map(one).collect()
 }

@@ -2,7 +2,7 @@
 
 use magnetite_core::Error;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyKeyboardInterrupt, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(
@@ -22,6 +22,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         | Error::Range { .. }
         | Error::Empty { .. }
         | Error::Tokenizer(_) => PyValueError::new_err(sentence),
+        Error::Missing(_) => PyKeyError::new_err(sentence),
         Error::Format { .. } => FormatError::new_err(sentence),
         Error::Io { path, source } => match source.raw_os_error() {
             // OSError(errno, reason, file) chooses FileNotFoundError and its kin by itself.

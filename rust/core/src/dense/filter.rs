@@ -8,9 +8,8 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::ids::{Ids, Names};
+use crate::Result;
 use crate::topk::{Scored, TopK};
-use crate::{Error, Result};
 
 /// A set of numbers below a bound, one bit each.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +30,10 @@ impl Bits {
         all
     }
 
+    pub(super) fn intersect(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
+    }
+
     pub(super) fn subtract(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= !other);
     }
@@ -39,7 +42,7 @@ impl Bits {
         self.words[i / 64] |= 1 << (i % 64);
     }
 
-    fn contains(&self, i: usize) -> bool {
+    pub(super) fn contains(&self, i: usize) -> bool {
         self.words[i / 64] >> (i % 64) & 1 == 1
     }
 
@@ -82,46 +85,6 @@ impl Bits {
     }
 }
 
-/// Rows of an index, as a caller names them.
-#[derive(Debug, Clone, Copy)]
-pub enum Pick<'a> {
-    /// Those called so; what nothing is called is no row.
-    Ids(Names<'a>),
-    /// Those at which it is true: place `i` is the row with the `i`-th id, ascending.
-    Mask(&'a [bool]),
-}
-
-impl Pick<'_> {
-    /// The pick of query `i`.
-    pub(super) fn of<'a>(picks: &[Pick<'a>], i: usize) -> Option<Pick<'a>> {
-        match picks {
-            [] => None,
-            [all] => Some(*all),
-            each => Some(each[i]),
-        }
-    }
-
-    /// The rows, of an index of `rows` rows that are called `ids`.
-    pub(super) fn rows(self, what: &'static str, ids: &Ids, rows: usize) -> Result<Bits> {
-        let mut bits = Bits::none(rows);
-        match self {
-            Self::Ids(names) => {
-                names.expect_kind(what, ids.kind())?;
-                for i in 0..names.len() {
-                    if let Some(row) = ids.find(names.get(i), rows)? {
-                        bits.insert(row);
-                    }
-                }
-            }
-            Self::Mask(mask) if mask.len() == rows => {
-                (0..rows).filter(|&row| mask[row]).for_each(|row| bits.insert(row));
-            }
-            Self::Mask(mask) => return Err(Error::Length { what, want: rows, got: mask.len() }),
-        }
-        Ok(bits)
-    }
-}
-
 /// The rows of one segment that a search may return.
 #[derive(Debug, Clone)]
 pub(super) struct Allowed {
@@ -136,6 +99,18 @@ impl Allowed {
     pub(super) fn new(rows: usize, bits: Bits) -> Self {
         let count = bits.count(0..rows);
         Self { bits, rows, count, places: OnceLock::new() }
+    }
+
+    /// Every row but those of `gone`.
+    pub(super) fn without(&self, gone: &Bits) -> Self {
+        let mut bits = self.bits.clone();
+        bits.subtract(gone);
+        Self::new(self.rows, bits)
+    }
+
+    /// The rows, one bit each.
+    pub(super) fn bits(&self) -> &Bits {
+        &self.bits
     }
 
     /// How many rows are allowed.

@@ -71,6 +71,11 @@ impl Flat {
         Ok(())
     }
 
+    /// Writes the first numbers of row `row`.
+    pub(super) fn read(&self, row: usize, out: &mut [f32]) -> Result<()> {
+        self.rows.read(row, out)
+    }
+
     fn rows(&self) -> usize {
         self.squares.len()
     }

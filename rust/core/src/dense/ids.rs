@@ -4,6 +4,7 @@
 //! `topk` serves numbers and text alike.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::store::{Column, Sections, Segment};
@@ -12,12 +13,23 @@ use crate::{Error, Result};
 /// Ids as they come: one a row.
 #[derive(Debug, Clone, Copy)]
 pub enum NewIds<'a> {
-    /// Row `i` is called `i`.
+    /// Row `i` is called `i`; rows that are added later go on from there.
     Rows,
     /// All different, none negative.
     Numbers(&'a [i64]),
     /// All different.
     Text(&'a [String]),
+}
+
+impl NewIds<'_> {
+    /// How many, if they are given.
+    pub(super) fn len(&self) -> Option<usize> {
+        match self {
+            Self::Rows => None,
+            Self::Numbers(numbers) => Some(numbers.len()),
+            Self::Text(texts) => Some(texts.len()),
+        }
+    }
 }
 
 /// Ids that mean rows which are there, or may be.
@@ -36,6 +48,32 @@ pub(super) enum Name<'a> {
     Text(&'a str),
 }
 
+impl<'a> Name<'a> {
+    pub(super) fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// The number, or what marks a missing one.
+    pub(super) fn number(self) -> i64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Text(_) => -1,
+        }
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Text(text) => write!(out, "{text:?}"),
+        }
+    }
+}
+
 impl<'a> Names<'a> {
     pub(super) fn len(self) -> usize {
         match self {
@@ -44,11 +82,11 @@ impl<'a> Names<'a> {
         }
     }
 
-    pub(super) fn get(self, i: usize) -> Name<'a> {
-        match self {
+    pub(super) fn iter(self) -> impl Iterator<Item = Name<'a>> {
+        (0..self.len()).map(move |i| match self {
             Self::Numbers(numbers) => Name::Number(numbers[i]),
             Self::Text(texts) => Name::Text(&texts[i]),
-        }
+        })
     }
 
     /// Refuses text for an index of numbers, and the other way round.
@@ -95,16 +133,29 @@ impl Ids {
             NewIds::Text(texts) => {
                 expect_one_a_row(texts.len(), rows)?;
                 let order = ascending(texts, |a: &String, b| a.as_bytes().cmp(b.as_bytes()))?;
-                let mut starts = vec![0];
-                let mut bytes = Vec::new();
-                for &row in &order {
-                    bytes.extend_from_slice(texts[row].as_bytes());
-                    starts.push(bytes.len() as u64);
-                }
-                let ids = Self::Text { starts: Column::Owned(starts), bytes: Column::Owned(bytes) };
+                let names = order.iter().map(|&row| Name::Text(&texts[row]));
+                let ids = Self::sorted(IdKind::Text, names);
                 Ok((ids, order))
             }
         }
+    }
+
+    /// Those of no rows.
+    pub(super) fn none(kind: IdKind) -> Self {
+        Self::sorted(kind, std::iter::empty())
+    }
+
+    /// `names`, which are ascending and of the kind.
+    pub(super) fn sorted<'a>(kind: IdKind, names: impl Iterator<Item = Name<'a>>) -> Self {
+        if kind != IdKind::Text {
+            return Self::Numbers(Column::Owned(names.map(Name::number).collect()));
+        }
+        let (mut starts, mut bytes) = (vec![0], Vec::new());
+        for text in names.filter_map(Name::text) {
+            bytes.extend_from_slice(text.as_bytes());
+            starts.push(bytes.len() as u64);
+        }
+        Self::Text { starts: Column::Owned(starts), bytes: Column::Owned(bytes) }
     }
 
     pub(super) fn kind(&self) -> IdKind {

@@ -237,6 +237,23 @@ impl Rows {
         Ok(score[0])
     }
 
+    /// Writes the first numbers that row `i` stands for, as many as `out` holds.
+    pub(super) fn read(&self, i: usize, out: &mut [f32]) -> Result<()> {
+        let places = i * self.dim..i * self.dim + out.len();
+        match &self.numbers {
+            Numbers::F32(numbers) => out.copy_from_slice(numbers.get(places)?),
+            Numbers::F16(halves) => {
+                let halves = halves.get(places)?;
+                out.iter_mut().zip(halves).for_each(|(x, half)| *x = kernels::half(*half));
+            }
+            Numbers::Int8(bytes, scales) => {
+                let (bytes, scale) = (bytes.get(places)?, scales.get(i..i + 1)?[0]);
+                out.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = scale * f32::from(byte));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the numbers that rows `range` stand for.
     pub(super) fn decode(&self, range: Range<usize>, out: &mut [f32]) -> Result<()> {
         let places = range.start * self.dim..range.end * self.dim;

@@ -77,6 +77,15 @@ impl Metric {
         Ok(out)
     }
 
+    /// Makes the length of `row` 1, unless it is 0.
+    pub(super) fn shorten(row: &mut [f32]) {
+        let square = square(row);
+        if square > 0.0 {
+            let scale = 1.0 / square.sqrt();
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+        }
+    }
+
     fn prepare_row(self, what: &'static str, place: usize, row: &mut [f32]) -> Result<()> {
         let square = square(row);
         if !square.is_finite() {
@@ -87,12 +96,11 @@ impl Metric {
             return Err(Error::range(what, want, format!("{square:e} in row {place}")));
         }
         if self == Self::Cosine {
-            let scale = 1.0 / square.sqrt();
             if square == 0.0 {
                 let want = "rows that are not zero under cosine (drop them, or use dot)";
                 return Err(Error::range(what, want, format!("zeros in row {place}")));
             }
-            row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+            Self::shorten(row);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
+use super::disk;
 use crate::{Error, Result};
 
 /// The right to change a directory; given back when dropped, or by the kernel when the process dies.
@@ -16,11 +17,11 @@ impl Lock {
     /// Takes the lock of `directory`, or refuses at once if another writer holds it.
     pub(super) fn take(directory: &Path) -> Result<Self> {
         let path = directory.join(Self::FILE);
-        let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
+        let file = disk::lock_file(&path).map_err(|source| Error::io(&path, source))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => {
-                let reason = "another writer is saving to this index; save again when it is done";
+                let reason = "another writer has this index open; write when it is done, or open it for reading";
                 Err(Error::io(path, io::Error::other(reason)))
             }
             Err(TryLockError::Error(source)) => Err(Error::io(path, source)),

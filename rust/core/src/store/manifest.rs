@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::segment::Hash;
+use super::segment::{Hash, Segment};
 use crate::{Error, Result};
 
 pub(super) const FILE: &str = "MANIFEST";
@@ -41,8 +41,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(hash: &Hash, bytes: u64) -> Self {
-        Self { hash: blake3::Hash::from_bytes(*hash).to_string(), bytes }
+    pub(super) fn new(segment: &Segment) -> Self {
+        let hash = blake3::Hash::from_bytes(*segment.hash()).to_string();
+        Self { hash, bytes: segment.bytes() }
     }
 
     pub(super) fn hash(&self) -> Option<Hash> {

@@ -116,6 +116,7 @@ struct Section {
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
+    hash: Hash,
     bytes: Bytes,
     sections: Vec<Section>,
     /// One a block.
@@ -181,7 +182,8 @@ impl Segment {
         let (sections, checksums) = parse_directory(directory, start as usize)
             .ok_or_else(|| refuse("the directory contradicts itself"))?;
         let checked = (0..checksums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        let mut segment = Self { path: path.to_owned(), bytes, sections, checksums, checked };
+        let (path, hash) = (path.to_owned(), *hash.as_bytes());
+        let mut segment = Self { path, hash, bytes, sections, checksums, checked };
         if verify == Verify::Full {
             for section in &segment.sections {
                 cancel.check()?;
@@ -218,6 +220,26 @@ impl Segment {
     /// A format error that names this file and the remedy.
     pub(crate) fn refuse(&self, problem: impl std::fmt::Display) -> Error {
         Error::format(&self.path, format!("{problem}; restore or rebuild"))
+    }
+
+    /// The content's name.
+    pub(super) fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's length.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.as_slice().len() as u64
+    }
+
+    /// Whether there is a section `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.sections.iter().any(|section| section.name == name)
     }
 
     /// Names and bytes of all sections, their blocks checked.

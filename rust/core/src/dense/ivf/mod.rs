@@ -27,7 +27,8 @@ use crate::store::{Column, Sections, Segment};
 use crate::{MatrixRef, Result};
 
 /// How to build the lists; what is `None` follows from the number of rows and columns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Lists {
     /// How many lists; 4√rows if `None`.
     pub lists: Option<usize>,
@@ -126,6 +127,12 @@ impl Ivf {
 
     pub(super) fn lists(&self) -> usize {
         self.spreads.len()
+    }
+
+    /// Writes the first numbers of row `row`.
+    pub(super) fn read(&self, row: usize, out: &mut [f32]) -> Result<()> {
+        let position = self.positions_of_rows()?[row] as usize;
+        self.vectors.read(position, out)
     }
 
     fn centroids(&self) -> Result<MatrixRef<'_>> {

@@ -1,0 +1,204 @@
+//! An index in a directory.
+//!
+//! The manifest names the segments in order: a part, and after it, if some of its rows are dead, a
+//! segment with the section `gone`, which says which: a roaring bitmap of row numbers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::filter::{Allowed, Bits};
+use super::index::{Header, Index, Live};
+use super::part::Part;
+use super::{KIND, MOST_ROWS};
+use crate::store::{self, Column, Segment, Verify};
+use crate::{Cancel, Error, Result};
+
+const GONE: &str = "gone";
+
+impl Index {
+    /// Makes `directory` hold this index, in one step that happens or does not.
+    pub fn save(&self, directory: &Path, cancel: &Cancel) -> Result<()> {
+        let mut writer = store::Writer::open::<Header>(directory, KIND)?;
+        commit(&mut writer, self, cancel).map(drop)
+    }
+
+    /// The index that lies in `directory`, mapped rather than read: a snapshot, which later commits do
+    /// not change.
+    pub fn open(directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
+        read(directory, &[], verify, cancel)
+    }
+
+    /// The index that lies in `directory` now; what this one has of it is not checked again.
+    pub fn reopen(&self, directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
+        let parts = self.parts().iter();
+        let known = parts.flat_map(|live| [live.part().segment(), live.gone_segment()]);
+        let known: Vec<_> = known.flatten().cloned().collect();
+        read(directory, &known, verify, cancel)
+    }
+}
+
+/// The one writer of an index in a directory.
+#[derive(Debug)]
+pub struct Writer {
+    store: store::Writer,
+    index: Index,
+}
+
+impl Writer {
+    /// Takes the lock of the index in `directory`; refuses if another writer holds it.
+    pub fn open(directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
+        // Nothing is made where there is no index.
+        drop(Index::open(directory, Verify::Lazy, cancel)?);
+        let store = store::Writer::open::<Header>(directory, KIND)?;
+        let index = Index::open(directory, verify, cancel)?;
+        store.sweep();
+        Ok(Self { store, index })
+    }
+
+    /// Makes `directory` an index of its own: `index`, and then whatever is committed.
+    pub fn create(directory: &Path, index: &Index, cancel: &Cancel) -> Result<Self> {
+        let mut store = store::Writer::open::<Header>(directory, KIND)?;
+        let index = commit(&mut store, index, cancel)?;
+        Ok(Self { store, index })
+    }
+
+    /// Makes `directory` an index of its own once something is committed; `index` is what it begins
+    /// with. Refuses a directory that holds an index.
+    pub fn begin(directory: &Path, index: &Index) -> Result<Self> {
+        let store = store::Writer::open::<Header>(directory, KIND)?;
+        if store.holds_index() {
+            let reason = "holds an index already; open it with writable=True, or build elsewhere";
+            let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, reason);
+            return Err(Error::io(directory, source));
+        }
+        store.sweep();
+        Ok(Self { store, index: index.clone() })
+    }
+
+    /// Removes what was put down and not committed.
+    pub fn sweep(&self) {
+        self.store.sweep();
+    }
+
+    /// What the directory holds.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Makes the directory hold `next`, in one step that happens or does not. What was built in memory
+    /// is mapped from then on.
+    pub fn commit(&mut self, next: &Index, cancel: &Cancel) -> Result<()> {
+        self.index = commit(&mut self.store, next, cancel)?;
+        Ok(())
+    }
+
+    /// `next` with its new parts on the disk and mapped, but not committed: a building that outgrows
+    /// memory puts them down as it goes.
+    pub fn put_down(&self, next: &Index, cancel: &Cancel) -> Result<Index> {
+        Ok(written(&self.store, next, cancel)?.0)
+    }
+}
+
+/// Makes the directory of `store` hold `index`; returns it as it lies there.
+fn commit(store: &mut store::Writer, index: &Index, cancel: &Cancel) -> Result<Index> {
+    let committed = written(store, index, cancel).and_then(|(index, segments)| {
+        store.commit(index.header().clone(), &segments, cancel)?;
+        Ok(index)
+    });
+    if committed.is_err() {
+        store.sweep();
+    }
+    committed
+}
+
+/// `index` with every part in a segment of the directory of `store`, and those segments.
+fn written(
+    store: &store::Writer,
+    index: &Index,
+    cancel: &Cancel,
+) -> Result<(Index, Vec<Arc<Segment>>)> {
+    let (mut parts, mut segments) = (Vec::new(), Vec::new());
+    let here = |segment: &&Arc<Segment>| segment.path().parent() == Some(store.directory());
+    for live in index.parts() {
+        let mut out = live.clone();
+        let segment = match live.part().segment().filter(here) {
+            Some(segment) => Arc::clone(segment),
+            None => {
+                let attributes = &index.header().attributes;
+                let write = |sections: &store::Sections<'_>| store.write(sections, cancel);
+                let segment = live.part().sections(attributes, write)?;
+                out = Live::new(Part::open(&segment)?.0);
+                if let Some(allowed) = live.allowed() {
+                    out = out.with(allowed.clone(), None);
+                }
+                segment
+            }
+        };
+        segments.push(segment);
+        if let Some(allowed) = live.allowed() {
+            let segment = match live.gone_segment().filter(here) {
+                Some(segment) => Arc::clone(segment),
+                None => store.write(&vec![(GONE, &to_bytes(live)[..])], cancel)?,
+            };
+            out = out.with(allowed.clone(), Some(Arc::clone(&segment)));
+            segments.push(segment);
+        }
+        parts.push(out);
+    }
+    Ok((Index::new(index.header().clone(), parts), segments))
+}
+
+fn read(
+    directory: &Path,
+    known: &[Arc<Segment>],
+    verify: Verify,
+    cancel: &Cancel,
+) -> Result<Index> {
+    let (header, segments) = store::open::<Header>(directory, KIND, known, verify, cancel)?;
+    let mut parts: Vec<Live> = Vec::new();
+    for segment in &segments {
+        if segment.has(GONE) {
+            let live = parts.pop().filter(|live| live.allowed().is_none());
+            let live = live.ok_or_else(|| segment.refuse("it follows no segment of rows"))?;
+            let allowed = from_bytes(segment, live.part().rows())?;
+            parts.push(live.with(allowed, Some(Arc::clone(segment))));
+            continue;
+        }
+        let (part, attributes) = Part::open(segment)?;
+        if attributes != header.attributes {
+            return Err(segment.refuse("the manifest describes another index"));
+        }
+        parts.push(Live::new(part));
+    }
+    let index = Index::new(header, parts);
+    if index.len() > MOST_ROWS {
+        return Err(Error::format(directory, "more rows than an index can have"));
+    }
+    Ok(index)
+}
+
+/// The dead rows of `live`.
+fn to_bytes(live: &Live) -> Vec<u8> {
+    let dead: RoaringBitmap = live.dead().map(|row| row as u32).collect();
+    let mut bytes = Vec::with_capacity(dead.serialized_size());
+    dead.serialize_into(&mut bytes).expect("memory takes every write");
+    bytes
+}
+
+/// The live rows of a part of `rows` rows, of which `segment` says which are dead.
+fn from_bytes(segment: &Arc<Segment>, rows: usize) -> Result<Allowed> {
+    let bytes = Column::<u8>::open_any(segment, GONE)?;
+    let mut rest = bytes.all()?;
+    let dead = RoaringBitmap::deserialize_from(&mut rest)
+        .map_err(|error| segment.refuse(format!("no bitmap: {error}")))?;
+    if !rest.is_empty() || dead.max().is_some_and(|row| row as usize >= rows) {
+        return Err(segment.refuse("it names rows that are not there"));
+    }
+    let mut bits = Bits::all(rows);
+    let mut gone = Bits::none(rows);
+    dead.iter().for_each(|row| gone.insert(row as usize));
+    bits.subtract(&gone);
+    Ok(Allowed::new(rows, bits))
+}
