@@ -1,6 +1,7 @@
 """The compiled engine. Strict: it converts nothing; the Python packages above it are polite."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -24,7 +25,7 @@ class FormatError(ValueError):
 
 @final
 class Index:
-    """An immutable index over dense vectors."""
+    """An index over dense vectors: a snapshot for searches, and whoever may replace it."""
 
     @staticmethod
     def build(
@@ -42,10 +43,35 @@ class Index:
     ) -> Index:
         """Return an index of `vectors`; `ids` is None, an int64 array, or a list of str."""
     @staticmethod
-    def open(path: Path, full: bool) -> Index:
-        """Return the index that `save` left at `path`; `full` compares every checksum now."""
+    def open(path: Path, full: bool, writable: bool) -> Index:
+        """Return the index at `path`; `full` compares every checksum now, `writable` takes the lock."""
+    def begin_at(self, path: Path) -> Index:
+        """Return this index as it will be at `path` once it is committed; the lock is taken now."""
     def save(self, path: Path) -> None:
         """Make the directory `path` hold this index, in one step that happens or does not."""
+    def refresh(self) -> bool:
+        """See what was committed since; return whether anything was."""
+    def add(
+        self,
+        vectors: NDArray[np.float32],
+        ids: NDArray[np.int64] | list[str] | None,
+        threads: int | None,
+    ) -> None:
+        """Add rows; `ids` as in `build`."""
+    def upsert(
+        self, vectors: NDArray[np.float32], ids: NDArray[np.int64] | list[str], threads: int | None
+    ) -> None:
+        """Add rows in place of those that are called so."""
+    def delete(self, ids: NDArray[np.int64] | list[str]) -> int:
+        """Delete the rows that are called so; return how many there were."""
+    def compact(self, threads: int | None = None) -> None:
+        """Build all rows together."""
+    def close(self) -> None:
+        """Give the lock back."""
+    def begin_batch(self) -> None:
+        """Keep changes back until `end_batch`."""
+    def end_batch(self, keep: bool) -> None:
+        """Commit what was changed since `begin_batch`, or forget it."""
     def search(
         self,
         queries: NDArray[np.float32],
@@ -53,6 +79,10 @@ class Index:
         *,
         probes: int | None,
         rescore: int | None,
+        only: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
+        exclude: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
+        min_score: float | None,
+        dim: int | None,
         threads: int | None,
     ) -> tuple[
         NDArray[np.int64] | list[str | None],
@@ -62,13 +92,29 @@ class Index:
         NDArray[np.int64],
     ]:
         """Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored."""
+    def get(self, ids: NDArray[np.int64] | list[str]) -> NDArray[np.float32]:
+        """Return the vectors of the rows that are called so."""
+    def contains(self, ids: NDArray[np.int64] | list[str]) -> NDArray[np.bool_]:
+        """Return for each id whether a row is called so."""
     def __len__(self) -> int: ...
+    @property
+    def ids(self) -> NDArray[np.int64] | list[str]:
+        """Every id, ascending."""
+    @property
+    def id_kind(self) -> Literal["numbers", "text"]:
+        """`numbers` or `text`."""
     @property
     def dim(self) -> int:
         """Numbers in a row."""
     @property
     def lists(self) -> int | None:
         """Lists that the rows are in, or None if every search looks at all rows."""
+    @property
+    def segments(self) -> int:
+        """Segments that the rows are in."""
+    @property
+    def dead(self) -> int:
+        """Rows that are deleted but still lie in a segment."""
     @property
     def metric(self) -> Literal["dot", "cosine", "l2"]:
         """`dot`, `cosine` or `l2`."""

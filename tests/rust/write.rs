@@ -191,7 +191,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = Writer::create(directory.path(), &index, &cancel).unwrap();
         for _ in 0..steps {
-            let next = step(&index, &mut model, text || index.is_empty() && text, &mut rng, Threads::ONE);
+            let next = step(&index, &mut model, text, &mut rng, Threads::ONE);
             // Sometimes the commit's, sometimes what it was made of, sometimes what a reader sees.
             writer.commit(&next, &cancel).unwrap();
             index = match rng.below(3) {

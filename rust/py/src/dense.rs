@@ -177,6 +177,14 @@ impl Index {
         self.change(py, |now, cancel| now.compact(threads, cancel))
     }
 
+    /// Give the lock back.
+    fn close(&self) {
+        let mut writing = self.writing();
+        if matches!(writing.to, To::Directory(_)) {
+            writing.to = To::Nowhere;
+        }
+    }
+
     /// Keep changes back until `end_batch`.
     fn begin_batch(&self) -> PyResult<()> {
         let mut writing = self.writing();

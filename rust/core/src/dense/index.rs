@@ -220,15 +220,15 @@ impl Index {
         let mut results: Vec<(Vec<Hit>, Cost)> = vec![Default::default(); queries.rows()];
         for (at, live) in self.parts.iter().enumerate() {
             let selected = Selected::new(self, at, group, members, search)?;
-            let (part, attributes) = (live.part(), &self.header.attributes);
+            let part = live.part();
             let found = match search.dim {
                 Some(_) => {
-                    let (metric, k) = (attributes.metric, k.min(part.rows()));
-                    part.search_prefix(metric, queries, k, selected.filter(), threads, cancel)?
+                    let k = k.min(part.rows());
+                    part.search_prefix(queries, k, selected.filter(), threads, cancel)?
                 }
                 None => {
                     let filter = selected.filter();
-                    part.search(attributes, queries, k, filter, search, threads, cancel)?
+                    part.search(queries, k, filter, search, threads, cancel)?
                 }
             };
             for ((hits, cost), Found { best, cost: more }) in results.iter_mut().zip(found) {
@@ -358,7 +358,7 @@ impl Index {
                 }
             }
             if self.parts.len() > 1 {
-                order.sort_by(|(a, _), (b, _)| a.cmp(b));
+                order.sort_by_key(|(name, _)| *name);
             }
             let _ = self.order.set(order.into_iter().map(|(_, place)| place).collect());
         }

@@ -8,7 +8,7 @@ use super::filter::Filter;
 use super::flat::Flat;
 use super::ids::{IdKind, Ids};
 use super::ivf::{self, Ivf};
-use super::{Attributes, Found, Kind, LARGE, Lists, MOST_COLUMNS, MOST_ROWS, Search};
+use super::{Attributes, Found, Kind, LARGE, Lists, MOST_COLUMNS, MOST_ROWS, Metric, Search};
 use crate::store::{self, Column, Sections, Segment};
 use crate::{Cancel, Matrix, MatrixRef, Result, Threads};
 
@@ -32,6 +32,7 @@ enum SegmentKind {
 /// Rows, their ids, and what finds them.
 #[derive(Debug)]
 pub(super) struct Part {
+    metric: Metric,
     rows: usize,
     ids: Ids,
     body: Body,
@@ -65,7 +66,7 @@ impl Part {
                 Body::Ivf(ivf.into())
             }
         };
-        Ok(Self { rows: count, ids, body, segment: None })
+        Ok(Self { metric: attributes.metric, rows: count, ids, body, segment: None })
     }
 
     /// The part that lies in `segment`, and what all parts of its index share.
@@ -88,7 +89,8 @@ impl Part {
                 Body::Ivf(Ivf::open(attributes.metric, storage, shape, segment, rows, dim)?.into())
             }
         };
-        Ok((Self { rows, ids, body, segment: Some(Arc::clone(segment)) }, attributes))
+        let (metric, segment) = (attributes.metric, Some(Arc::clone(segment)));
+        Ok((Self { metric, rows, ids, body, segment }, attributes))
     }
 
     /// Gives `write` the sections of a segment file that holds this part.
@@ -121,7 +123,6 @@ impl Part {
     /// The `k` best rows for each of `queries`, which are prepared.
     pub(super) fn search(
         &self,
-        attributes: &Attributes,
         queries: MatrixRef<'_>,
         k: usize,
         filter: Filter<'_>,
@@ -131,7 +132,7 @@ impl Part {
     ) -> Result<Vec<Found>> {
         let k = k.min(self.rows);
         match &self.body {
-            Body::Flat(flat) => flat.search(attributes.metric, queries, k, filter, threads, cancel),
+            Body::Flat(flat) => flat.search(self.metric, queries, k, filter, threads, cancel),
             Body::Ivf(ivf) => ivf.search(queries, k, filter, search, threads, cancel),
         }
     }
@@ -142,6 +143,11 @@ impl Part {
             Body::Flat(flat) => flat.read(row, out),
             Body::Ivf(ivf) => ivf.read(row, out),
         }
+    }
+
+    /// What the scores mean.
+    pub(super) fn metric(&self) -> Metric {
+        self.metric
     }
 
     /// How many rows, dead ones included.
@@ -174,7 +180,7 @@ impl Kind {
     pub(super) fn lists(self, rows: usize, first: bool) -> Option<Lists> {
         match self {
             Self::Flat => None,
-            Self::Ivf(lists) if first => Some(lists),
+            Self::Ivf(lists) if first && rows > 0 => Some(lists),
             Self::Ivf(lists) if rows >= LARGE => Some(Lists { lists: None, ..lists }),
             Self::Auto if rows >= LARGE => Some(Lists::default()),
             Self::Auto | Self::Ivf(_) => None,

@@ -13,14 +13,13 @@ impl Part {
     /// The `k` best rows for each of `queries`, which are prepared and as long as the prefix.
     pub(super) fn search_prefix(
         &self,
-        metric: Metric,
         queries: MatrixRef<'_>,
         k: usize,
         filter: Filter<'_>,
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
-        let kernels = Kernels::best();
+        let (metric, kernels) = (self.metric(), Kernels::best());
         let count = queries.rows();
         let parts = threads.blocks(self.rows(), BLOCK, cancel, |rows| {
             let mut prefixes = Matrix::zeros(rows.len(), queries.dim());

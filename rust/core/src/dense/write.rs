@@ -157,7 +157,7 @@ impl Index {
                 named.push((live.part().ids().name(row)?, Place { part, row }));
             }
         }
-        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        named.sort_by_key(|(name, _)| *name);
         let mut rows = Matrix::zeros(named.len(), self.dim());
         threads.chunks_mut(rows.data_mut(), self.dim(), LARGE, cancel, |first, chunk| {
             for (out, (_, place)) in chunk.chunks_exact_mut(self.dim()).zip(&named[first..]) {
