@@ -50,18 +50,17 @@ def picks(value: Filter | None, name: str, queries: int) -> list[Named | NDArray
         return []
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be ids or a mask of bool; got {type(value).__name__}")
-    if not isinstance(value, np.ndarray):
-        value = list(value)
-    own = value.ndim == 2 if isinstance(value, np.ndarray) else any(map(_is_several, value))
+    given: Any = value if isinstance(value, np.ndarray) else list(value)
+    own = given.ndim == 2 if isinstance(given, np.ndarray) else any(map(_is_several, given))
     if not own:
-        return [_pick(value, name)]
-    if len(value) != queries:
+        return [_pick(given, name)]
+    if len(given) != queries:
         want = f"one for all queries, or one for each of the {queries}"
-        raise ValueError(f"{name} must be {want}; got {len(value)}")
-    return [_pick(one, name) for one in value]
+        raise ValueError(f"{name} must be {want}; got {len(given)}")
+    return [_pick(one, name) for one in given]
 
 
-def _pick(value: Any, name: str) -> Named | NDArray[np.bool_]:
+def _pick(value: Ids | NDArray[np.bool_], name: str) -> Named | NDArray[np.bool_]:
     array = value if isinstance(value, np.ndarray) else None
     if array is None and isinstance(value, list) and value:
         array = np.array(value) if all(isinstance(one, (bool, np.bool_)) for one in value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from magnetite import _core
 from magnetite.index import arguments, sources
+from magnetite.index.hits import Cost, Hits
 
 if TYPE_CHECKING:
     import os
@@ -27,34 +27,12 @@ Metric = Literal["dot", "cosine", "l2"]
 Storage = Literal["f32", "f16", "int8"]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What each query cost."""
-
-    codes: NDArray[np.int64]  # [n]: codes compared with the query
-    rows: NDArray[np.int64]  # [n]: rows scored exactly
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Results of a search, best first; equal scores by lower id."""
-
-    ids: NDArray[Any]  # [n, k]: int64 with -1, or str with None, where there is no result
-    scores: NDArray[np.float32]  # [n, k]: -inf where there is no result
-    counts: NDArray[np.int64]  # [n]: results of each query
-    cost: Cost
-
-    def __len__(self) -> int:
-        """Return the number of queries."""
-        return len(self.counts)
-
-
 class Index:
     """Vectors of one length, their ids, and what finds the most similar ones.
 
-    Made by `build`, or by `open` from a directory. Scores grow with similarity: `dot` and `cosine` as
-    they are, `l2` as −‖q−x‖². A search sees one snapshot from beginning to end, whatever is written
-    meanwhile; searching is safe from many threads at once and after `fork`.
+    Made by `build`, or by `open` from a directory. Scores grow with similarity: `dot` and `cosine`
+    as they are, `l2` as −‖q−x‖². A search sees one snapshot from beginning to end, whatever is
+    written meanwhile; searching is safe from many threads at once and after `fork`.
 
     `add`, `upsert`, `delete` and `compact` change an index in memory, and one that was opened with
     `writable=True` in its directory too: each call is one commit, on the disk when it returns, and
@@ -88,9 +66,10 @@ class Index:
 
         Args:
             vectors: Finite numbers; rows of zeros are refused under cosine.  # [n, dim]
-                Or the path of a .npy file, which is mapped; or an iterable of blocks, each [n, dim] or
-                a pair (vectors, ids), such as `read_parquet` gives.
-            ids: Different names, all text or all whole numbers from 0; by default 0 to n − 1.  # [n]
+                Or the path of a .npy file, which is mapped; or an iterable of blocks, each an array
+                or a pair (vectors, ids), such as `read_parquet` gives.
+            ids: Different names, all text or all whole numbers from 0.       # [n]
+                By default 0 to n − 1.
             metric: What the scores mean.
             kind: `flat` looks at every row, `ivf` at codes of the rows in the nearest lists; by
                 default the first below 32,768 rows.
@@ -101,13 +80,13 @@ class Index:
                 of the row's largest number.
             encoder: Fingerprint of the encoder that made the vectors; kept with the index.
             seed: The same vectors, ids and seed give the same bytes.
-            path: Build in this directory, block after block, instead of in memory; the index is there
-                once all of it is, and what is returned is open for writing. Under Ctrl-C, or killed,
-                there is no index.
+            path: Build in this directory, block after block, instead of in memory; the index is
+                there once all of it is, and what is returned is open for writing. Under Ctrl-C, or
+                killed, there is no index.
             memory_budget: Bytes that building may hold beside `vectors` and, without `path`, beside
-                the index. Rows are built in blocks that keep to it, each a segment with lists of its
-                own; `lists` then has no effect. None builds arrays in one piece, and other sources
-                in blocks of about 4 GB of memory.
+                the index. Rows are built in blocks that keep to it, each a segment with lists of
+                its own; `lists` then has no effect. None builds arrays in one piece, and other
+                sources in blocks of about 4 GB of memory.
             show_progress: Show a bar for what comes in blocks; by default on a terminal.
             threads: As in `resolve_threads`; changes no byte of the index.
 
@@ -139,7 +118,9 @@ class Index:
         empty = built(first[0][:0], None if first[1] is None else first[1][:0])
         index = cls(empty if path is None else empty.begin_at(Path(path)))
         try:
-            index._add_blocks(first, stream, sources.count(vectors), show_progress, threads)
+            index._add_blocks(
+                first, stream, sources.count(vectors), threads, show_progress=show_progress
+            )
         except BaseException:
             index.close()
             raise
@@ -184,8 +165,8 @@ class Index:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
+        error: type[BaseException] | None,
+        value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
@@ -227,16 +208,20 @@ class Index:
             self._core.add(rows, None if ids is None else arguments.ids(ids), threads)
             return
         stream = sources.blocks(vectors, ids, memory_budget)
-        self._add_blocks(next(stream), stream, sources.count(vectors), show_progress, threads)
+        self._add_blocks(
+            next(stream), stream, sources.count(vectors), threads, show_progress=show_progress
+        )
 
     def _add_blocks(
         self,
         first: sources.Block,
         rest: Iterator[sources.Block],
         total: int | None,
-        show_progress: bool | None,
         threads: int | None,
+        *,
+        show_progress: bool | None,
     ) -> None:
+        # tqdm's disable=None is quiet off a terminal.
         hidden = None if show_progress is None else not show_progress
         with self.batch(), tqdm(total=total, unit="row", unit_scale=True, disable=hidden) as bar:
             block: sources.Block | None = first
@@ -262,7 +247,8 @@ class Index:
     def delete(self, ids: Ids) -> int:
         """Delete the rows that have one of `ids`, in one commit; return how many there were.
 
-        They are no longer found, but lie in their segment until `compact`, or until all of it is gone.
+        They are no longer found, but lie in their segment until `compact`, or until all of it is
+        gone.
 
         Raises:
             OSError: As in `add`; nothing was deleted.
@@ -272,9 +258,9 @@ class Index:
     def compact(self, *, threads: int | None = None) -> None:
         """Build all rows together again, in one segment without deleted rows, in one commit.
 
-        Takes as long as `build` and three times the memory of the vectors. What is written calls for
-        it: an index answers from every segment, each with lists of its own. Small segments are merged
-        on the way (`docs/architecture.md`), those of 32,768 rows and more only here.
+        Takes as long as `build` and three times the memory of the vectors. What is written calls
+        for it: an index answers from every segment, each with lists of its own. Small segments are
+        merged on the way (`docs/architecture.md`), those of 32,768 rows and more only here.
 
         Raises:
             OSError: As in `add`; nothing was changed.
@@ -285,8 +271,8 @@ class Index:
     def batch(self) -> Iterator[None]:
         """Make one commit of all changes in the block, or none if it raises.
 
-        This index shows the changes as they are made, others once they are committed. A batch within
-        a batch is part of it.
+        This index shows the changes as they are made, others once they are committed. A batch
+        within a batch is part of it.
         """
         if self._batching:
             yield
@@ -308,7 +294,7 @@ class Index:
         queries: ArrayLike,
         k: int = 10,
         *,
-        filter: Filter | None = None,
+        filter: Filter | None = None,  # noqa: A002 - the word of the field
         exclude: Filter | None = None,
         min_score: float | None = None,
         dim: int | None = None,
@@ -324,17 +310,19 @@ class Index:
             k: Results wanted for each query; at least 1.
             filter: Rows that may be found: ids, of which unknown ones are ignored, or a mask whose
                 place `i` is the row with the `i`-th id of `index.ids`. For all queries, or one for
-                each: a list of `n`, or an array of two dimensions. There are exactly `k` results, or
+                each: a list of `n`, or an array of two dimensions. There are exactly `k` results,
+                    or
                 as many as rows are allowed; few allowed rows are scored exactly.
             exclude: Rows that may not be found, in the same form: for each query its own positives,
                 when negatives are mined.
             min_score: Leave out results with a lower score.
             dim: Compare the first `dim` columns of every row alone, exactly: for vectors trained so
-                that these make a vector of their own (Matryoshka). Under cosine their length is made 1
-                again. Neither lists nor codes take part, so `probes` and `rescore` have no effect.
-            probes: Lists to look into in each segment; more find more. Of no effect on a flat index,
-                which looks at every row. With a filter a search goes on until it has seen as many
-                allowed rows as so many lists hold on average.
+                that these make a vector of their own (Matryoshka). Under cosine their length is
+                made 1 again. Neither lists nor codes take part, so `probes` and `rescore` have no
+                effect.
+            probes: Lists to look into in each segment; more find more. Of no effect on a flat
+                index, which looks at every row. With a filter a search goes on until it has seen
+                as many allowed rows as so many lists hold on average.
             rescore: Rows to score exactly for each query, at least `k`; more find more.
             encoder: Fingerprint of the encoder that made the queries. If it is given and the index
                 knows its own, they must be the same; None asks no question.
@@ -342,8 +330,8 @@ class Index:
 
         Raises:
             ValueError: Another dim than the index has, numbers that are not finite, zeros under
-                cosine, another encoder's queries, a mask of another length than the index, a list of
-                filters of another length than the queries.
+                cosine, another encoder's queries, a mask of another length than the index, a list
+                of filters of another length than the queries.
             TypeError: Something that is not an array of real numbers; a filter that is neither ids
                 of the index's kind nor a mask.
         """
@@ -354,7 +342,7 @@ class Index:
             )
         array = np.asarray(queries)
         array = array[None] if array.ndim == 1 else array
-        if dim is not None and array.ndim == 2 and array.shape[1] == self.dim:
+        if dim is not None and 0 < dim < self.dim and array.shape[1:] == (self.dim,):
             array = array[:, :dim]
         rows = arguments.rows(array, "queries")
         found = self._core.search(
@@ -374,7 +362,7 @@ class Index:
         return Hits(ids, scores, counts, Cost(codes, scored))
 
     def get(self, ids: Ids) -> NDArray[np.float32]:
-        """Return the vectors of the rows that have these ids, as they are kept.  # [n, dim]
+        """Return the vectors of the rows that have these ids, as they are kept, [n, dim].
 
         Under cosine they have length 1; `f16` and `int8` give what they were rounded to.
 
@@ -385,18 +373,19 @@ class Index:
 
     @property
     def ids(self) -> NDArray[Any]:
-        """Every id, ascending; text by its UTF-8 bytes.  # [n] int64, or str objects"""
+        """Every id, ascending; text by its UTF-8 bytes: int64, or str objects."""
         ids = self._core.ids
         return np.array(ids, dtype=object) if isinstance(ids, list) else ids
 
-    def __contains__(self, id: object) -> bool:
-        """Return whether a row has this id."""
-        kind = str if self._core.id_kind == "text" else (int, np.integer)
-        if not isinstance(id, kind) or isinstance(id, bool):
+    def __contains__(self, name: object) -> bool:
+        """Return whether a row is called so."""
+        if self._core.id_kind == "text":
+            return isinstance(name, str) and bool(self._core.contains([name])[0])
+        if not isinstance(name, (int, np.integer)) or isinstance(name, bool):
             return False
-        if not isinstance(id, str) and abs(int(id)) > np.iinfo(np.int64).max:
+        if not 0 <= name <= np.iinfo(np.int64).max:
             return False
-        return bool(self._core.contains(arguments.ids([id]))[0])
+        return bool(self._core.contains(np.array([name], dtype=np.int64))[0])
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 #: Bytes without a budget.
 DEFAULT_BUDGET = 4 << 30
-#: Copies of a block's float32 rows that building holds at a time: as they came, in the order of their
-#: ids, in the order of their lists, and as much again for codes, training and joining small blocks.
+#: Copies of a block's float32 rows that building holds at a time: as they came, in the order of
+#: their ids, in the order of their lists, and as much again for codes, training and joining small
+#: blocks.
 COPIES = 4
 #: Fewer rows get no lists of their own, and would be built again when small segments are merged.
 LEAST_ROWS = 32_768
@@ -39,18 +40,18 @@ def blocks(source: Source, ids: Ids | None, memory_budget: int | None) -> Iterat
         memory_budget: Bytes; 4 GB if None.
 
     Raises:
-        ValueError: A budget that does not hold 32,768 rows, ids of another length, both kinds of ids,
-            an iterable of nothing.
+        ValueError: A budget that does not hold 32,768 rows, ids of another length, both kinds of
+            ids, an iterable of nothing.
         TypeError: Something that is none of these.
     """
     if is_array(source):
         array = as_array(source)
         names = None if ids is None else arguments.ids(ids)
         yield from _joined(iter([(array, names)]), memory_budget)
-        return
-    if ids is not None:
+    elif ids is not None:
         raise ValueError("ids must come with the blocks of an iterator, as (vectors, ids)")
-    yield from _joined(map(_pair, source), memory_budget)
+    else:
+        yield from _joined(map(_pair, cast("Iterable[Any]", source)), memory_budget)
 
 
 def is_array(source: Source) -> TypeGuard[ArrayLike | str | os.PathLike[str]]:
@@ -83,7 +84,11 @@ def count(source: Source) -> int | None:
 
 
 def read_parquet(
-    path: str | os.PathLike[str], vectors: str = "vector", ids: str | None = "id", *, rows: int = 65536
+    path: str | os.PathLike[str],
+    vectors: str = "vector",
+    ids: str | None = "id",
+    *,
+    rows: int = 65536,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any] | None]]:
     """Yield the rows of a Parquet file in blocks, as `Index.build` and `Index.add` take them.
 
@@ -117,7 +122,7 @@ def read_parquet(
             yield block, None if ids is None else batch.column(ids).to_numpy(zero_copy_only=False)
 
 
-def _pair(block: Any) -> tuple[NDArray[Any], Named | None]:
+def _pair(block: ArrayLike | tuple[ArrayLike, Ids | None]) -> tuple[NDArray[Any], Named | None]:
     vectors, ids = block if isinstance(block, tuple) else (block, None)
     return np.asarray(vectors), None if ids is None else arguments.ids(ids)
 
@@ -133,7 +138,9 @@ def _joined(
             raise ValueError(f"vectors must have the shape (n, dim); got {vectors.shape}")
         if ids is not None and len(ids) != len(vectors):
             raise ValueError(f"ids must have {len(vectors)} elements; got {len(ids)}")
-        if held and (vectors.shape[1] != held[0][0].shape[1] or (ids is None) != (held[0][1] is None)):
+        if held and (
+            vectors.shape[1] != held[0][0].shape[1] or (ids is None) != (held[0][1] is None)
+        ):
             raise ValueError("blocks must agree in their columns, and in whether they bring ids")
         step = step or _step(vectors.shape[1], memory_budget)
         start = 0

@@ -7,7 +7,7 @@ use magnetite_core::dense::{
     self, HitIds, IdKind, Kind, Lists, Metric, Names, NewIds, Pick, Storage, Writer,
 };
 use magnetite_core::store::Verify;
-use magnetite_core::{Cancel, Error, MatrixRef, Result, Threads};
+use magnetite_core::{Cancel, Error, Result, Threads};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -204,12 +204,13 @@ impl Index {
             match done {
                 Ok(Some(next)) => self.show(next),
                 Ok(None) if keep => {}
-                Ok(None) | Err(_) => {
+                failed => {
                     self.show(dense::Index::clone(&before));
                     writing.forget();
+                    return failed.map(drop);
                 }
             }
-            done.map(drop)
+            Ok(())
         })
     }
 

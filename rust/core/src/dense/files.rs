@@ -191,14 +191,28 @@ fn to_bytes(live: &Live) -> Vec<u8> {
 fn from_bytes(segment: &Arc<Segment>, rows: usize) -> Result<Allowed> {
     let bytes = Column::<u8>::open_any(segment, GONE)?;
     let mut rest = bytes.all()?;
+    // Ten bytes may stand for 65,536 rows; more than the part has are not read.
+    if containers(rest).is_none_or(|count| count > rows.div_ceil(1 << 16)) {
+        return Err(segment.refuse("it names rows that are not there"));
+    }
     let dead = RoaringBitmap::deserialize_from(&mut rest)
         .map_err(|error| segment.refuse(format!("no bitmap: {error}")))?;
     if !rest.is_empty() || dead.max().is_some_and(|row| row as usize >= rows) {
         return Err(segment.refuse("it names rows that are not there"));
     }
-    let mut bits = Bits::all(rows);
-    let mut gone = Bits::none(rows);
+    let (mut bits, mut gone) = (Bits::all(rows), Bits::none(rows));
     dead.iter().for_each(|row| gone.insert(row as usize));
     bits.subtract(&gone);
     Ok(Allowed::new(rows, bits))
+}
+
+/// How many runs of 65,536 rows a roaring bitmap says something of: its format gives the number with
+/// the cookie that tells of run containers, or after the other one.
+fn containers(bitmap: &[u8]) -> Option<usize> {
+    let word = |at: usize| Some(u32::from_le_bytes(bitmap.get(at..at + 4)?.try_into().ok()?));
+    match word(0)? {
+        cookie if cookie & 0xFFFF == 12_347 => Some((cookie >> 16) as usize + 1),
+        12_346 => Some(word(4)? as usize),
+        _ => None,
+    }
 }
