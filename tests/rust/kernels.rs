@@ -1,6 +1,6 @@
 //! Every tier against the portable one, bit for bit, and against the oracle within derived bounds.
 
-use magnetite_core::kernels::{self, BLOCK, Columns, Kernels, LANES, SHORT, Tier};
+use magnetite_core::kernels::{self, BLOCK, Columns, Heights, Kernels, LANES, SHORT, Tier};
 use magnetite_core::{MatrixRef, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -279,6 +279,48 @@ proptest! {
     }
 
     #[test]
+    fn integer_dot_products_equal_the_oracle_on_every_tier(
+        seed: u64, queries in 1usize..=17, dim in 1usize..3 * LANES, rows in 0usize..11,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let bytes: Vec<i8> = (0..rows * dim).map(|_| rng.bits() as i8).collect();
+        let width = kernels::padded(dim);
+        let numbers: Vec<i16> = (0..queries * width)
+            .map(|i| if i % width < dim { rng.bits() as i16 } else { 0 }).collect();
+        let sum = |i: usize, j: usize| {
+            let products = (0..dim)
+                .map(|d| i64::from(numbers[i * width + d]) * i64::from(bytes[j * dim + d]));
+            products.sum::<i64>() as i32
+        };
+        let wanted: Vec<_> = (0..queries * rows).map(|i| sum(i / rows, i % rows)).collect();
+        for kernels in Kernels::available() {
+            let mut out = vec![7; queries * rows];
+            kernels.dots_i16(&numbers, &bytes, dim, &mut out);
+            prop_assert_eq!(&out, &wanted, "{:?}", kernels.tier());
+        }
+    }
+
+    #[test]
+    fn heights_that_reach_the_level_are_found_on_every_tier(
+        sums in prop::collection::vec(-9i32..9, 0..3 * LANES), level in -12i8..12, seed: u64,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let mut whole = |n: usize| (0..n).map(|_| rng.below(4) as f32).collect::<Vec<_>>();
+        let (scales, rests, halves) = (whole(sums.len()), whole(sums.len()), whole(sums.len()));
+        let (level, step, reach) = (f32::from(level), 2.0, 0.5);
+        let wanted: Vec<_> = (0..sums.len())
+            .filter(|&i| sums[i] as f32 * scales[i] * step + rests[i] * reach - halves[i] >= level)
+            .map(|i| i as u32).collect();
+        let heights =
+            Heights { sums: &sums, scales: &scales, rests: &rests, halves: &halves, step, reach, level };
+        for kernels in Kernels::available() {
+            let mut found = Vec::new();
+            kernels.reaching(&heights, &mut found);
+            prop_assert_eq!(&found, &wanted);
+        }
+    }
+
+    #[test]
     fn scans_equal_the_oracle_on_every_tier(seed: u64, parts in 1usize..70, blocks in 0usize..4) {
         let mut rng = Rng::new(seed, 0);
         let tables: Vec<u8> = (0..16 * parts).map(|_| rng.below(256) as u8).collect();
@@ -312,6 +354,24 @@ fn the_largest_sums_do_not_saturate_on_any_tier() {
             let mut out = [0; 2 * BLOCK];
             kernels.scan(&tables, &blocks, &mut out);
             assert_eq!(out, [wanted; 2 * BLOCK], "{:?}", kernels.tier());
+        }
+    }
+}
+
+#[test]
+fn the_largest_integer_dot_products_are_exact() {
+    // 512 · 128 · 32,767 is the last product below 2³¹ with whole blocks of numbers.
+    for (number, byte) in [(i16::MAX, i8::MIN), (i16::MAX, i8::MAX), (i16::MIN + 1, i8::MIN)] {
+        let (numbers, bytes) = (vec![number; 5 * 512], vec![byte; 6 * 512]);
+        for kernels in Kernels::available() {
+            let mut out = [0; 30];
+            kernels.dots_i16(&numbers, &bytes, 512, &mut out);
+            assert_eq!(
+                out,
+                [512 * i32::from(number) * i32::from(byte); 30],
+                "{:?}",
+                kernels.tier()
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 mod cluster;
 mod dense;
 mod filter;
+mod flat;
 mod foundation;
 mod kernels;
 mod quantize;

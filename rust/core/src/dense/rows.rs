@@ -173,11 +173,16 @@ impl Rows {
         Ok(())
     }
 
-    /// Rows `range` where they lie, if they are kept as `f32`.
-    pub(super) fn plain(&self, range: Range<usize>) -> Result<Option<MatrixRef<'_>>> {
-        let Numbers::F32(numbers) = &self.numbers else { return Ok(None) };
-        let numbers = numbers.get(range.start * self.dim..range.end * self.dim)?;
-        MatrixRef::new(numbers, self.dim).map(Some)
+    /// Bytes and scales of rows `range`, if they are kept so.
+    pub(super) fn bytes(&self, range: Range<usize>) -> Result<Option<(&[i8], &[f32])>> {
+        let Numbers::Int8(bytes, scales) = &self.numbers else { return Ok(None) };
+        let places = range.start * self.dim..range.end * self.dim;
+        Ok(Some((bytes.get(places)?, scales.get(range)?)))
+    }
+
+    /// Numbers in a row.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
     }
 
     /// How many.

@@ -7,7 +7,8 @@
 //! | `short_dots`, `short_l2s` | the same of many short vectors at once, in [`Columns`] | same bits |
 //! | `least` | the first place of the least value | same place |
 //! | `scan` | integer sums of 4-bit codes | same integers |
-//! | `peaks`, [`products`] | proposals within a derived bound | close; never stored |
+//! | `dots_i16` | integer dot products of bytes | same integers |
+//! | `peaks`, `reaching`, [`products`] | proposals within a derived bound | close; never stored |
 //!
 //! What is stored or returned is decided by the canonical kernels: proposals whose gap is below
 //! the bound are looked at again (see `cluster`), so results depend on neither tier nor threads.
@@ -39,6 +40,8 @@ macro_rules! tier {
                 short_l2s,
                 least,
                 peaks,
+                reaching,
+                dots_i16,
                 scan,
             })
         }
@@ -88,6 +91,9 @@ macro_rules! tier {
         ) -> f32 {
             portable::peaks(products, halves, best, slack, found)
         });
+        tier!(@enable $features fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
+            portable::reaching(heights, found)
+        });
         tier!(@all $features $($own)+);
     };
     (@all $features:tt $first:item $($rest:item)*) => {
@@ -108,14 +114,18 @@ macro_rules! tier {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
 mod columns;
 mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod sketch;
 
 pub use columns::{Columns, SHORT};
 pub use gemm::products;
+pub use sketch::{Probe, rest, to_bytes};
 
 /// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
 pub const LANES: usize = 32;
@@ -126,6 +136,39 @@ pub const BLOCK: usize = 32;
 /// The number that the bits of an IEEE half stand for, exactly.
 pub fn half(bits: u16) -> f32 {
     portable::half(bits)
+}
+
+/// Numbers of a query of `dim`, as [`Kernels::dots_i16`] reads it: filled up with zeros.
+pub fn padded(dim: usize) -> usize {
+    dim.next_multiple_of(LANES)
+}
+
+/// Sums of products of bytes, one a row, and what each says of its row: the `height`
+/// `sums·scales·step − halves`, give or take `rests·reach`.
+#[derive(Debug, Clone, Copy)]
+pub struct Heights<'a> {
+    /// What [`Kernels::dots_i16`] gave for one query.
+    pub sums: &'a [i32],
+    /// What one of the row's bytes is worth.
+    pub scales: &'a [f32],
+    /// How far the bytes lie from the row.
+    pub rests: &'a [f32],
+    /// What is taken off.
+    pub halves: &'a [f32],
+    /// What one of the query's steps is worth.
+    pub step: f32,
+    /// How long the query is.
+    pub reach: f32,
+    /// How high a row has to reach.
+    pub level: f32,
+}
+
+impl Heights<'_> {
+    /// The height of row `i`.
+    #[inline(always)]
+    pub fn height(&self, i: usize) -> f32 {
+        (self.sums[i] as f32 * self.scales[i]) * self.step - self.halves[i]
+    }
 }
 
 /// Positions and values that [`Kernels::peaks`] finds.
@@ -140,13 +183,16 @@ pub enum Tier {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// The same with VNNI.
+    Avx512Vnni,
     /// AArch64 with Advanced SIMD.
     Neon,
 }
 
 impl Tier {
     /// Every tier there is, whether or not this CPU has it.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Neon];
 
     /// The name that `MAGNETITE_TIER` takes.
     pub fn name(self) -> &'static str {
@@ -154,6 +200,7 @@ impl Tier {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
             Self::Neon => "neon",
         }
     }
@@ -180,6 +227,8 @@ pub struct Kernels {
     short_l2s: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
     least: unsafe fn(&[f32]) -> usize,
     peaks: unsafe fn(&[f32], &[f32], f32, f32, &mut Peaks) -> f32,
+    reaching: unsafe fn(&Heights<'_>, &mut Vec<u32>),
+    dots_i16: unsafe fn(&[i16], &[i8], usize, &mut [i32]),
     scan: unsafe fn(&[u8], &[u8], &mut [u16]),
 }
 
@@ -200,6 +249,8 @@ impl Kernels {
         short_l2s: portable::short_l2s,
         least: portable::least,
         peaks: portable::peaks,
+        reaching: portable::reaching,
+        dots_i16: portable::dots_i16,
         scan: portable::scan,
     };
 
@@ -211,6 +262,8 @@ impl Kernels {
             avx2::kernels(),
             #[cfg(target_arch = "x86_64")]
             avx512::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            avx512vnni::kernels(),
             #[cfg(target_arch = "aarch64")]
             neon::kernels(),
         ];
@@ -358,6 +411,33 @@ impl Kernels {
         assert_eq!(products.len(), halves.len(), "peaks needs one half norm a product");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.peaks)(products, halves, best, slack, found) }
+    }
+
+    /// Appends to `found` the places where height + rests·reach is at least the level.
+    ///
+    /// A proposing kernel in `f32`, whose rounding is in the level; see `dense::flat`.
+    pub fn reaching(self, heights: &Heights<'_>, found: &mut Vec<u32>) {
+        let lengths = [heights.scales.len(), heights.rests.len(), heights.halves.len()];
+        assert_eq!(lengths, [heights.sums.len(); 3], "reaching: one number of each kind a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.reaching)(heights, found) }
+    }
+
+    /// `out[i·n + j]` = Σ query i · row j, for n rows of `dim` bytes and queries of [`padded`] numbers.
+    ///
+    /// Sums are taken modulo 2³² on every tier, hence exact wherever dim · 128 · the query's largest
+    /// number is below 2³¹.
+    pub fn dots_i16(self, queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]) {
+        assert!(dim > 0 && rows.len().is_multiple_of(dim), "dots_i16: whole rows");
+        assert!(queries.len().is_multiple_of(padded(dim)), "dots_i16: whole queries");
+        let count = queries.len() / padded(dim) * (rows.len() / dim);
+        assert_eq!(out.len(), count, "dots_i16: one sum a query and row");
+        if out.is_empty() {
+            return;
+        }
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; the lengths
+        // that the tiers rely on were checked just above.
+        unsafe { (self.dots_i16)(queries, rows, dim, out) }
     }
 
     /// For every code of every block, the sum of its table entries, one of 16 a part.

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{BLOCK, Kernels, Peaks, SHORT, Tier, portable};
+use super::{BLOCK, Heights, Kernels, Peaks, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 tier! {
@@ -29,5 +29,41 @@ tier! {
                 unsafe { vst1q_u16(out.as_mut_ptr(), sums) };
             }
         }
+    }
+
+    // Four rows a step: each is widened once for a query, whose numbers are loaded once for all four.
+    fn dots_i16(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]) {
+        let (width, count) = (padded(dim), rows.len() / dim);
+        for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(count)) {
+            let row = |j: usize| &rows[j.min(count - 1) * dim..][..dim];
+            for j in (0..count).step_by(4) {
+                let sums = tile(query, std::array::from_fn(|i| row(j + i)));
+                let here = (count - j).min(4);
+                for (sum, out) in sums.iter().zip(&mut out[j..j + here]) {
+                    *out = vaddvq_s32(*sum);
+                }
+            }
+        }
+    }
+
+    fn tile(query: &[i16], rows: [&[i8]; 4]) -> [int32x4_t; 4] {
+        let mut sums = [vdupq_n_s32(0); 4];
+        for (i, query) in query.as_chunks::<8>().0.iter().enumerate() {
+            // SAFETY: the reference covers the 16 bytes read.
+            let query = unsafe { vld1q_s16(query.as_ptr()) };
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let rest = row.get(8 * i..).unwrap_or(&[]);
+                let mut bytes = [0i8; 8];
+                match rest.first_chunk::<8>() {
+                    Some(all) => bytes = *all,
+                    None => bytes[..rest.len()].copy_from_slice(rest),
+                }
+                // SAFETY: `bytes` has the 8 bytes read.
+                let row = vmovl_s8(unsafe { vld1_s8(bytes.as_ptr()) });
+                *sum = vmlal_s16(*sum, vget_low_s16(query), vget_low_s16(row));
+                *sum = vmlal_high_s16(*sum, query, row);
+            }
+        }
+        sums
     }
 }

@@ -5,7 +5,7 @@
 //! columns, each multiply then add in order of position, and is folded in halves at the end: a
 //! function of the numbers alone, whatever the width of a register.
 
-use super::{BLOCK, LANES, Peaks, SHORT};
+use super::{BLOCK, Heights, LANES, Peaks, SHORT, padded};
 use crate::MatrixRef;
 
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
@@ -338,6 +338,50 @@ fn push_peaks(p: &[f32], h: &[f32], wanted: f32, first: usize, found: &mut Peaks
     for (i, (p, h)) in p.iter().zip(h).enumerate() {
         if p - h >= wanted {
             found.push(((first + i) as u32, p - h));
+        }
+    }
+}
+
+/// `out[i·rows + j]` = Σ query i · row j, modulo 2³²; see [`super::Kernels::dots_i16`].
+#[inline(always)]
+pub(super) fn dots_i16(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]) {
+    let count = rows.len() / dim;
+    for (query, out) in queries.chunks_exact(padded(dim)).zip(out.chunks_exact_mut(count)) {
+        for (out, row) in out.iter_mut().zip(rows.chunks_exact(dim)) {
+            *out = query
+                .iter()
+                .zip(row)
+                .fold(0i32, |sum, (q, x)| sum.wrapping_add(i32::from(*q) * i32::from(*x)));
+        }
+    }
+}
+
+/// Appends to `found` the places of `heights` that reach its level.
+#[inline(always)]
+pub(super) fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
+    let (sums, rest) = heights.sums.as_chunks::<LANES>();
+    for (i, sums) in sums.iter().enumerate() {
+        let range = i * LANES..(i + 1) * LANES;
+        let scales: &[f32; LANES] = heights.scales[range.clone()].try_into().expect("LANES");
+        let rests: &[f32; LANES] = heights.rests[range.clone()].try_into().expect("LANES");
+        let halves: &[f32; LANES] = heights.halves[range.clone()].try_into().expect("LANES");
+        let mut any = false;
+        for lane in 0..LANES {
+            let height = (sums[lane] as f32 * scales[lane]) * heights.step - halves[lane];
+            any |= height + rests[lane] * heights.reach >= heights.level;
+        }
+        if any {
+            push_reaching(heights, range, found);
+        }
+    }
+    push_reaching(heights, heights.sums.len() - rest.len()..heights.sums.len(), found);
+}
+
+#[inline(always)]
+fn push_reaching(heights: &Heights<'_>, range: std::ops::Range<usize>, found: &mut Vec<u32>) {
+    for i in range {
+        if heights.height(i) + heights.rests[i] * heights.reach >= heights.level {
+            found.push(i as u32);
         }
     }
 }

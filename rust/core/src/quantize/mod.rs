@@ -10,7 +10,8 @@ mod product;
 mod scalar;
 mod table;
 
+pub use crate::kernels::to_bytes;
 pub use codes::{Codes, Packed};
 pub use product::{Bits, ProductQuantizer};
-pub use scalar::{LARGEST_HALF, to_bytes, to_half};
+pub use scalar::{LARGEST_HALF, to_half};
 pub use table::{ByteTables, Table};
