@@ -7,7 +7,7 @@ use std::path::Path;
 use magnetite_core::dense::{
     Build, HitIds, Index, Kind, Lists, Metric, Names, NewIds, Pick, Search, Writer,
 };
-use magnetite_core::store::{Step, Verify, watch};
+use magnetite_core::store::{self, Step, Verify, Writer as StoreWriter, watch};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -424,4 +424,29 @@ fn results_below_the_least_score_are_left_out() {
     let hits = index.search(one.view(), &search, Threads::ONE, &Cancel::new()).unwrap();
     assert_eq!((numbers(&hits), hits.counts[0]), (&[0, 1, -1, -1][..], 2));
     assert_eq!(hits.scores[2], f32::NEG_INFINITY);
+}
+
+#[test]
+fn hostile_bitmaps_of_dead_rows_are_refused() {
+    let (vectors, cancel) = (gaussian(30, 4, 1), Cancel::new());
+    let index = flat(vectors.view(), NewIds::Rows).delete(Names::Numbers(&[1, 2, 29])).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    index.save(directory.path(), &cancel).unwrap();
+    let opened = Index::open(directory.path(), Verify::Full, &cancel).unwrap();
+    assert_eq!((opened.len(), opened.dead()), (27, 3));
+    // As many runs of 65,536 rows as a bitmap can have, each in ten bytes.
+    let mut runs = (0xFFFF_303B_u32).to_le_bytes().to_vec();
+    runs.extend([0xFF; 8192]);
+    runs.extend((0..=u16::MAX).flat_map(|key| [key.to_le_bytes(), [0xFF; 2]]).flatten());
+    let bitmaps: [&[u8]; 5] = [&[], &[0x3B], &runs, &[0x3A, 0x30, 0, 0, 2, 0, 0, 0], &[7; 40]];
+    for bytes in bitmaps {
+        let mut store = StoreWriter::open::<serde_json::Value>(directory.path(), "dense").unwrap();
+        let (header, mut segments) =
+            store::open::<serde_json::Value>(directory.path(), "dense", &[], Verify::Full, &cancel)
+                .unwrap();
+        segments[1] = store.write(&vec![("gone", bytes)], &cancel).unwrap();
+        store.commit(header, &segments, &cancel).unwrap();
+        let refused = Index::open(directory.path(), Verify::Full, &cancel).unwrap_err();
+        assert!(matches!(refused, Error::Format { .. }), "{refused}");
+    }
 }

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::filter::{Allowed, Bits};
 use super::index::{Header, Index, Live};
 use super::part::Part;
-use super::{KIND, MOST_ROWS};
+use super::{KIND, LARGE, MOST_ROWS};
 use crate::store::{self, Column, Segment, Verify};
 use crate::{Cancel, Error, Result};
 
@@ -94,10 +94,15 @@ impl Writer {
         Ok(())
     }
 
-    /// `next` with its new parts on the disk and mapped, but not committed: a building that outgrows
-    /// memory puts them down as it goes.
+    /// `next` with its large parts on the disk and mapped, but not committed: what outgrows memory is
+    /// put down as it is built.
     pub fn put_down(&self, next: &Index, cancel: &Cancel) -> Result<Index> {
-        Ok(written(&self.store, next, cancel)?.0)
+        let put = |live: &Live| match live.part().rows() {
+            LARGE.. => Ok(row_segment(&self.store, next, live, cancel)?.0),
+            _ => Ok(live.clone()),
+        };
+        let parts = next.parts().iter().map(put).collect::<Result<_>>()?;
+        Ok(Index::new(next.header().clone(), parts))
     }
 }
 
@@ -120,25 +125,11 @@ fn written(
     cancel: &Cancel,
 ) -> Result<(Index, Vec<Arc<Segment>>)> {
     let (mut parts, mut segments) = (Vec::new(), Vec::new());
-    let here = |segment: &&Arc<Segment>| segment.path().parent() == Some(store.directory());
     for live in index.parts() {
-        let mut out = live.clone();
-        let segment = match live.part().segment().filter(here) {
-            Some(segment) => Arc::clone(segment),
-            None => {
-                let attributes = &index.header().attributes;
-                let write = |sections: &store::Sections<'_>| store.write(sections, cancel);
-                let segment = live.part().sections(attributes, write)?;
-                out = Live::new(Part::open(&segment)?.0);
-                if let Some(allowed) = live.allowed() {
-                    out = out.with(allowed.clone(), None);
-                }
-                segment
-            }
-        };
+        let (mut out, segment) = row_segment(store, index, live, cancel)?;
         segments.push(segment);
         if let Some(allowed) = live.allowed() {
-            let segment = match live.gone_segment().filter(here) {
+            let segment = match live.gone_segment().filter(|segment| lies_in(store, segment)) {
                 Some(segment) => Arc::clone(segment),
                 None => store.write(&vec![(GONE, &to_bytes(live)[..])], cancel)?,
             };
@@ -148,6 +139,30 @@ fn written(
         parts.push(out);
     }
     Ok((Index::new(index.header().clone(), parts), segments))
+}
+
+/// `live` of `index` with its rows in a segment of the directory of `store`, and that segment.
+fn row_segment(
+    store: &store::Writer,
+    index: &Index,
+    live: &Live,
+    cancel: &Cancel,
+) -> Result<(Live, Arc<Segment>)> {
+    if let Some(segment) = live.part().segment().filter(|segment| lies_in(store, segment)) {
+        return Ok((live.clone(), Arc::clone(segment)));
+    }
+    let write = |sections: &store::Sections<'_>| store.write(sections, cancel);
+    let segment = live.part().sections(&index.header().attributes, write)?;
+    let out = Live::new(Part::open(&segment)?.0);
+    let out = match live.allowed() {
+        Some(allowed) => out.with(allowed.clone(), None),
+        None => out,
+    };
+    Ok((out, segment))
+}
+
+fn lies_in(store: &store::Writer, segment: &Segment) -> bool {
+    segment.path().parent() == Some(store.directory())
 }
 
 fn read(

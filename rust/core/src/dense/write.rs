@@ -102,6 +102,9 @@ impl Index {
         }
         let (ids, order) = header.take(ids, vectors.rows(), self.parts().is_empty())?;
         for row in 0..vectors.rows() {
+            if row % LARGE == 0 {
+                cancel.check()?;
+            }
             let name = ids.name(row)?;
             if self.find(name)?.is_some() {
                 let want = "new to the index (upsert replaces)";
