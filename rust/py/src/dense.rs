@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use magnetite_core::dense::{
-    self, HitIds, IdKind, Kind, Lists, Metric, Names, NewIds, Pick, Storage, Writer,
-};
+use magnetite_core::dense::{self, HitIds, IdKind, Lists, Metric, Storage, Writer};
 use magnetite_core::store::Verify;
-use magnetite_core::{Cancel, Error, Result, Threads};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use magnetite_core::{Cancel, Result, Threads};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::boundary::{Rows, enter, enter_briefly};
+use crate::called::{Called, parse_kind, parse_metric, parse_storage, picks};
 use crate::errors::to_python;
+use crate::writing::{To, Writing};
 
 /// Below this many multiplications a search is over before a thread for it would have begun.
 const BRIEF: usize = 4 << 20;
@@ -26,22 +26,6 @@ pub(crate) struct Index {
     writing: Mutex<Writing>,
     /// Where it was opened, and how.
     source: Option<(PathBuf, Verify)>,
-}
-
-/// Who may replace the snapshot.
-struct Writing {
-    to: To,
-    /// What a batch began with.
-    before: Option<Arc<dense::Index>>,
-}
-
-enum To {
-    /// Anybody; nothing is kept beyond memory.
-    Memory,
-    /// Nobody.
-    Nowhere,
-    /// The one writer of the directory.
-    Directory(Box<Writer>),
 }
 
 /// ids, scores, counts, codes, rows
@@ -384,33 +368,6 @@ impl Index {
     }
 }
 
-impl Writing {
-    fn expect_writable(&self, path: Option<&PathBuf>) -> Result<()> {
-        match (&self.to, path) {
-            (To::Nowhere, path) => {
-                let reason = "opened for reading; open it with writable=True to change it";
-                let path = path.cloned().unwrap_or_default();
-                Err(Error::io(path, std::io::Error::other(reason)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Commits `next` if there is a directory; returns it as it lies there.
-    fn commit(&mut self, next: &dense::Index, cancel: &Cancel) -> Result<Option<dense::Index>> {
-        let To::Directory(writer) = &mut self.to else { return Ok(None) };
-        writer.commit(next, cancel)?;
-        Ok(Some(writer.index().clone()))
-    }
-
-    /// Removes what a batch put down.
-    fn forget(&self) {
-        if let To::Directory(writer) = &self.to {
-            writer.sweep();
-        }
-    }
-}
-
 fn into_arrays<'py>(py: Python<'py>, hits: dense::Hits<'_>) -> PyResult<Found<'py>> {
     let shape = [hits.counts.len(), hits.k];
     let ids = match hits.ids {
@@ -426,105 +383,4 @@ fn into_arrays<'py>(py: Python<'py>, hits: dense::Hits<'_>) -> PyResult<Found<'p
         codes.into_pyarray(py),
         rows.into_pyarray(py),
     ))
-}
-
-fn parse_metric(name: &str) -> PyResult<Metric> {
-    match name {
-        "dot" => Ok(Metric::Dot),
-        "cosine" => Ok(Metric::Cosine),
-        "l2" => Ok(Metric::L2),
-        _ => {
-            let want = "\"dot\", \"cosine\" or \"l2\"";
-            Err(to_python(Error::range("metric", want, format!("{name:?}"))))
-        }
-    }
-}
-
-fn parse_storage(name: &str) -> PyResult<Storage> {
-    match name {
-        "f32" => Ok(Storage::F32),
-        "f16" => Ok(Storage::F16),
-        "int8" => Ok(Storage::Int8),
-        _ => {
-            let want = "\"f32\", \"f16\" or \"int8\"";
-            Err(to_python(Error::range("storage", want, format!("{name:?}"))))
-        }
-    }
-}
-
-/// No kind is the index's own choice, unless something was said of lists.
-fn parse_kind(name: Option<&str>, lists: Lists) -> PyResult<Kind> {
-    match name {
-        None if lists == Lists::default() => Ok(Kind::Auto),
-        Some("flat") if lists == Lists::default() => Ok(Kind::Flat),
-        None | Some("ivf") => Ok(Kind::Ivf(lists)),
-        Some(name) => {
-            let want = "None, \"ivf\", or \"flat\" without lists and parts";
-            Err(to_python(Error::range("kind", want, format!("{name:?}"))))
-        }
-    }
-}
-
-/// Rows as Python calls them.
-enum Called<'py> {
-    Rows,
-    Numbers(PyReadonlyArray1<'py, i64>),
-    Text(Vec<String>),
-    Mask(PyReadonlyArray1<'py, bool>),
-}
-
-impl<'py> Called<'py> {
-    fn borrow(value: &Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
-        if value.is_none() {
-            return Ok(Self::Rows);
-        }
-        if let Ok(numbers) = value.extract() {
-            return Ok(Self::Numbers(numbers));
-        }
-        if let Ok(mask) = value.extract() {
-            return Ok(Self::Mask(mask));
-        }
-        value.extract().map(Self::Text).map_err(|error| {
-            if error.is_instance_of::<PyValueError>(value.py()) {
-                return PyValueError::new_err(format!("{what} must be Unicode text; {error}"));
-            }
-            let got = value.get_type();
-            PyTypeError::new_err(format!(
-                "{what} must be int64 numbers or a list of str; got {got}"
-            ))
-        })
-    }
-
-    fn several(values: &[Bound<'py, PyAny>], what: &str) -> PyResult<Vec<Self>> {
-        values.iter().map(|value| Self::borrow(value, what)).collect()
-    }
-
-    fn new_ids(&self) -> PyResult<NewIds<'_>> {
-        match self {
-            Self::Rows => Ok(NewIds::Rows),
-            Self::Numbers(numbers) => Ok(NewIds::Numbers(numbers.as_slice()?)),
-            Self::Text(texts) => Ok(NewIds::Text(texts)),
-            Self::Mask(_) => Err(not_ids()),
-        }
-    }
-
-    fn names(&self) -> PyResult<Names<'_>> {
-        match self {
-            Self::Numbers(numbers) => Ok(Names::Numbers(numbers.as_slice()?)),
-            Self::Text(texts) => Ok(Names::Text(texts)),
-            Self::Rows | Self::Mask(_) => Err(not_ids()),
-        }
-    }
-}
-
-fn not_ids() -> PyErr {
-    PyTypeError::new_err("ids must be int64 numbers or a list of str")
-}
-
-fn picks<'a>(called: &'a [Called<'_>]) -> PyResult<Vec<Pick<'a>>> {
-    let one = |called: &'a Called<'_>| match called {
-        Called::Mask(mask) => Ok(Pick::Mask(mask.as_slice()?)),
-        ids => Ok(Pick::Ids(ids.names()?)),
-    };
-    called.iter().map(one).collect()
 }

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod called;
 mod dense;
 mod errors;
 mod static_encoder;
 mod tensors;
 mod text;
+mod writing;
 
 use pyo3::prelude::*;
 

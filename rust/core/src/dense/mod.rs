@@ -7,6 +7,7 @@
 //! ```text
 //! part     rows built together, by `flat` or `ivf`: immutable
 //! index    parts, and which of their rows are gone: an immutable snapshot
+//! search   from queries to the best rows of all parts
 //! write    snapshot -> snapshot: add, upsert, delete, compact
 //! files    snapshot <-> directory; the writer, whose every commit happens or does not
 //! ```
@@ -21,6 +22,7 @@ mod part;
 mod prefix;
 mod rows;
 mod score;
+mod search;
 mod select;
 mod write;
 
