@@ -23,6 +23,11 @@ __all__ = [
 class FormatError(ValueError):
     """A file is not what it should be: truncated, changed, of another kind or version."""
 
+# k, queries, whether they are stored vectors, rows then, rows changed since, points: recall, what is
+# sure, codes, rows, probes, rescore, slack
+_Point = tuple[float, float, int, int, int, int, float | None]
+_Curve = tuple[int, int, bool, int, int, list[_Point]]
+
 @final
 class Index:
     """An index over dense vectors: a snapshot for searches, and whoever may replace it."""
@@ -79,6 +84,7 @@ class Index:
         *,
         probes: int | None,
         rescore: int | None,
+        target_recall: float | None,
         only: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
         exclude: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
         min_score: float | None,
@@ -92,6 +98,14 @@ class Index:
         NDArray[np.int64],
     ]:
         """Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored."""
+    def tune(self, queries: NDArray[np.float32] | None, k: int, threads: int | None) -> _Curve:
+        """Measure what recall costs for `k` results and keep it with the index; return it."""
+    def learn(self, k: int, threads: int | None) -> None:
+        """Measure what recall costs for `k` results, on stored vectors, unless that is known."""
+    def curve(self, k: int) -> _Curve | None:
+        """Return what recall costs for `k` results, if that is known."""
+    def is_stale(self, k: int) -> bool | None:
+        """Return whether what is known for `k` results is old, or None if nothing is."""
     def get(self, ids: NDArray[np.int64] | list[str]) -> NDArray[np.float32]:
         """Return the vectors of the rows that are called so."""
     def contains(self, ids: NDArray[np.int64] | list[str]) -> NDArray[np.bool_]:

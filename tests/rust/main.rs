@@ -11,4 +11,5 @@ mod quantize;
 mod static_encoder;
 mod store;
 mod text;
+mod tune;
 mod write;

@@ -1,7 +1,8 @@
 """Indexes: what was said of each document, kept for search. Never imports torch."""
 
+from magnetite.index.curve import Curve, Point
 from magnetite.index.dense import Index
 from magnetite.index.hits import Cost, Hits
 from magnetite.index.sources import read_parquet
 
-__all__ = ["Cost", "Hits", "Index", "read_parquet"]
+__all__ = ["Cost", "Curve", "Hits", "Index", "Point", "read_parquet"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from magnetite import _core
 from magnetite.index import arguments, sources
+from magnetite.index.curve import Curve
 from magnetite.index.hits import Cost, Hits
 
 if TYPE_CHECKING:
@@ -300,6 +302,7 @@ class Index:
         dim: int | None = None,
         probes: int | None = None,
         rescore: int | None = None,
+        target_recall: float | None = None,
         encoder: str | None = None,
         threads: int | None = None,
     ) -> Hits:
@@ -324,6 +327,10 @@ class Index:
                 index, which looks at every row. With a filter a search goes on until it has seen
                 as many allowed rows as so many lists hold on average.
             rescore: Rows to score exactly for each query, at least `k`; more find more.
+            target_recall: Find this part of the true results, on average over queries like those
+                that `tune` was given, for the least work that does. Without a call of `tune` for
+                `k` or more results, stored vectors stand in for queries at the first use: they are
+                easier to answer than questions. Takes the place of `probes` and `rescore`.
             encoder: Fingerprint of the encoder that made the queries. If it is given and the index
                 knows its own, they must be the same; None asks no question.
             threads: As in `resolve_threads`; changes no bit of the result.
@@ -331,7 +338,7 @@ class Index:
         Raises:
             ValueError: Another dim than the index has, numbers that are not finite, zeros under
                 cosine, another encoder's queries, a mask of another length than the index, a list
-                of filters of another length than the queries.
+                of filters of another length than the queries, a recall that no effort reaches.
             TypeError: Something that is not an array of real numbers; a filter that is neither ids
                 of the index's kind nor a mask.
         """
@@ -345,11 +352,14 @@ class Index:
         if dim is not None and 0 < dim < self.dim and array.shape[1:] == (self.dim,):
             array = array[:, :dim]
         rows = arguments.rows(array, "queries")
+        if target_recall is not None:
+            self._know_cost(k, threads)
         found = self._core.search(
             rows,
             k,
             probes=probes,
             rescore=rescore,
+            target_recall=target_recall,
             only=arguments.picks(filter, "filter", len(rows)),
             exclude=arguments.picks(exclude, "exclude", len(rows)),
             min_score=min_score,
@@ -360,6 +370,42 @@ class Index:
         if isinstance(ids, list):
             ids = np.array(ids, dtype=object).reshape(scores.shape)
         return Hits(ids, scores, counts, Cost(codes, scored))
+
+    def tune(
+        self, queries: ArrayLike | None = None, k: int = 10, *, threads: int | None = None
+    ) -> Curve:
+        """Measure what recall costs, for `search(target_recall=...)`; in one commit.
+
+        Args:
+            queries: Vectors of real questions, hundreds or better thousands: the fewer, the more
+                work a search does to be sure. Without any, stored vectors stand in, none of
+                which may find itself: questions are not distributed like documents, and the curve
+                says that it was measured so.                              # [n, dim]
+            k: Results of a search; the curve holds for fewer too.
+            threads: As in `resolve_threads`; changes nothing of the curve.
+
+        Raises:
+            ValueError: As in `search`.
+            OSError: The index is open for reading only, or the disk is full.
+        """
+        rows = None if queries is None else arguments.rows(queries, "queries")
+        return Curve.of(*self._core.tune(rows, k, threads))
+
+    def curve(self, k: int = 10) -> Curve | None:
+        """Return what is known of the cost of recall for `k` results, or None."""
+        known = self._core.curve(k)
+        return None if known is None else Curve.of(*known)
+
+    def _know_cost(self, k: int, threads: int | None) -> None:
+        stale = self._core.is_stale(k)
+        if stale is None:
+            self._core.learn(k, threads)
+        elif stale:
+            warnings.warn(
+                "more than a fifth of the rows came or went since the cost of recall was measured; "
+                "call tune() again",
+                stacklevel=3,
+            )
 
     def get(self, ids: Ids) -> NDArray[np.float32]:
         """Return the vectors of the rows that have these ids, as they are kept, [n, dim].

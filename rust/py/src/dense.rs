@@ -37,6 +37,21 @@ type Found<'py> = (
     Bound<'py, PyArray1<i64>>,
 );
 
+/// k, queries, whether they are stored vectors, rows then, rows changed since, points: recall, what
+/// is sure, codes, rows, probes, rescore, slack
+type CurveParts = (usize, usize, bool, usize, usize, Vec<PointParts>);
+type PointParts = (f64, f64, u64, u64, usize, usize, Option<f64>);
+
+fn curve_parts(curve: &dense::Curve) -> CurveParts {
+    let part = |millionths: u32| f64::from(millionths) / 1e6;
+    let points = curve.points.iter().map(|point| {
+        let dense::Effort { probes, rescore, slack } = point.effort;
+        let slack = slack.map(|slack| slack as f64 / 1e6);
+        (part(point.recall), part(point.sure), point.codes, point.rows, probes, rescore, slack)
+    });
+    (curve.k, curve.queries, curve.stand_in, curve.rows, curve.changed, points.collect())
+}
+
 #[pymethods]
 impl Index {
     /// Return an index of `vectors`; `ids` is None, an int64 array, or a list of str.
@@ -199,7 +214,9 @@ impl Index {
     }
 
     /// Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored.
-    #[pyo3(signature = (queries, k, *, probes, rescore, only, exclude, min_score, dim, threads))]
+    #[pyo3(signature = (
+        queries, k, *, probes, rescore, target_recall, only, exclude, min_score, dim, threads
+    ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn search<'py>(
         &self,
@@ -208,6 +225,7 @@ impl Index {
         k: usize,
         probes: Option<usize>,
         rescore: Option<usize>,
+        target_recall: Option<f64>,
         only: Vec<Bound<'py, PyAny>>,
         exclude: Vec<Bound<'py, PyAny>>,
         min_score: Option<f32>,
@@ -220,8 +238,17 @@ impl Index {
             (Called::several(&only, "filter")?, Called::several(&exclude, "exclude")?);
         let (only, except) = (picks(&only)?, picks(&exclude)?);
         let min_score = min_score.unwrap_or(f32::NEG_INFINITY);
-        let search =
-            dense::Search { k, probes, rescore, only: &only, except: &except, min_score, dim };
+        let search = dense::Search {
+            k,
+            probes,
+            rescore,
+            slack: None,
+            target_recall,
+            only: &only,
+            except: &except,
+            min_score,
+            dim,
+        };
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let now = self.now();
         let brief = rows.data().len().saturating_mul(now.len()) < BRIEF;
@@ -231,6 +258,51 @@ impl Index {
             enter(py, |cancel| now.search(rows, &search, threads, cancel))
         };
         into_arrays(py, hits?)
+    }
+
+    /// Measure what recall costs for `k` results and keep it with the index; return it.
+    fn tune<'py>(
+        &self,
+        py: Python<'py>,
+        queries: Option<Bound<'py, PyAny>>,
+        k: usize,
+        threads: Option<usize>,
+    ) -> PyResult<CurveParts> {
+        let rows = queries.as_ref().map(|queries| Rows::borrow(queries, "queries")).transpose()?;
+        let rows = rows.as_ref().map(Rows::view).transpose()?;
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let mut curve = None;
+        self.change(py, |now, cancel| {
+            let measured = now.measure(rows, k, threads, cancel)?;
+            let next = now.with_curve(measured.clone());
+            curve = Some(measured);
+            Ok(next)
+        })?;
+        Ok(curve_parts(&curve.expect("set by the change, which happened")))
+    }
+
+    /// Measure what recall costs for `k` results, on stored vectors, unless that is known; this
+    /// snapshot knows it from now on.
+    fn learn(&self, py: Python<'_>, k: usize, threads: Option<usize>) -> PyResult<()> {
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        enter(py, |cancel| {
+            let _writing = self.writing();
+            let now = self.now();
+            if now.curve(k).is_none() {
+                self.show(now.with_curve(now.measure(None, k, threads, cancel)?));
+            }
+            Ok(())
+        })
+    }
+
+    /// Return what recall costs for `k` results, if that is known.
+    fn curve(&self, k: usize) -> Option<CurveParts> {
+        self.now().curve(k).map(curve_parts)
+    }
+
+    /// Return whether what is known for `k` results is old, or None if nothing is.
+    fn is_stale(&self, k: usize) -> Option<bool> {
+        self.now().curve(k).map(dense::Curve::is_stale)
     }
 
     /// Return the vectors of the rows that are called so.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::filter::{Allowed, Bits};
 use super::ids::{Ids, Name};
 use super::part::Part;
+use super::tune::Curve;
 use super::{
     Attributes, Build, HitIds, IdKind, Kind, MOST_COLUMNS, Metric, Names, NewIds, Storage,
 };
@@ -23,6 +24,9 @@ pub(super) struct Header {
     pub(super) seed: u64,
     /// The number that the next row without an id is called; above all that ever were.
     pub(super) next: i64,
+    /// What recall costs, by growing k.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) curves: Vec<Curve>,
 }
 
 /// A part and its live rows.
@@ -129,7 +133,8 @@ impl Index {
         let ids_kind = if matches!(ids, NewIds::Text(_)) { IdKind::Text } else { IdKind::Numbers };
         let (storage, encoder) = (build.storage, build.encoder.clone());
         let attributes = Attributes { metric, dim, ids: ids_kind, storage, encoder };
-        let header = Header { attributes, kind: build.kind, seed: build.seed, next: 0 };
+        let header =
+            Header { attributes, kind: build.kind, seed: build.seed, next: 0, curves: Vec::new() };
         let lists = build.kind.lists(vectors.rows(), true);
         Self::new(header, Vec::new()).with_part(vectors, ids, lists, threads, cancel)
     }
@@ -203,7 +208,7 @@ impl Index {
     pub fn from_segment(segment: &Arc<Segment>) -> Result<Self> {
         let (part, attributes) = Part::open(segment)?;
         let kind = part.lists().map_or(Kind::Flat, |_| Kind::Ivf(super::Lists::default()));
-        let header = Header { attributes, kind, seed: 0, next: 0 };
+        let header = Header { attributes, kind, seed: 0, next: 0, curves: Vec::new() };
         Ok(Self::new(header, vec![Live::new(part)]))
     }
 
@@ -280,6 +285,10 @@ impl Index {
     /// The fingerprint of the encoder that made the vectors, if it was told.
     pub fn encoder(&self) -> Option<&str> {
         self.header.attributes.encoder.as_deref()
+    }
+
+    pub(super) fn header_mut(&mut self) -> &mut Header {
+        &mut self.header
     }
 
     pub(super) fn header(&self) -> &Header {

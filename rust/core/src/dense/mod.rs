@@ -24,6 +24,7 @@ mod rows;
 mod score;
 mod search;
 mod select;
+mod tune;
 mod write;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub use ivf::Lists;
 pub use rows::Storage;
 pub use score::Metric;
 pub use select::Pick;
+pub use tune::{Curve, Effort, Point};
 
 use crate::topk::Scored;
 
@@ -87,6 +89,12 @@ pub struct Search<'a> {
     pub probes: Option<usize>,
     /// Rows to score exactly, at least `k`; the index's own choice if `None`. A flat index scores all.
     pub rescore: Option<usize>,
+    /// Ends a search before `probes` lists once what the next list may reach lies this far, in
+    /// lengths of the query, below the code of the k-th best row so far; never if `None`.
+    pub slack: Option<f32>,
+    /// Decides probes, rescore and slack: part of the true results to be found on average, by the
+    /// curve of [`Index::measure`].
+    pub target_recall: Option<f64>,
     /// Rows that may be found: all if empty, one pick for all queries, or one for each.
     pub only: &'a [Pick<'a>],
     /// Rows that may not, in the same way.
@@ -103,7 +111,17 @@ impl Default for Search<'_> {
     fn default() -> Self {
         let (only, except) = (&[][..], &[][..]);
         let min_score = f32::NEG_INFINITY;
-        Self { k: 10, probes: None, rescore: None, only, except, min_score, dim: None }
+        Self {
+            k: 10,
+            probes: None,
+            rescore: None,
+            slack: None,
+            target_recall: None,
+            only,
+            except,
+            min_score,
+            dim: None,
+        }
     }
 }
 

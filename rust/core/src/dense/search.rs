@@ -26,6 +26,7 @@ impl Index {
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Hits<'_>> {
+        let search = &self.aimed(search)?;
         let queries = self.expect_search(queries, search)?;
         let queries = self.metric().prepare("queries", queries, None, threads, cancel)?;
         let count = queries.view().rows();

@@ -63,7 +63,10 @@ impl Index {
             Some(dead) => live.without(&dead),
             None => Some(live.clone()),
         });
-        Ok(Self::new(self.header().clone(), parts.collect()))
+        let mut rest = Self::new(self.header().clone(), parts.collect());
+        let gone = self.len() - rest.len();
+        rest.header_mut().age(gone);
+        Ok(rest)
     }
 
     /// The same rows, built together: what [`Index::build`] would make of them.

@@ -1,0 +1,427 @@
+//! How much work a wanted recall takes: measured on queries, kept as a curve, looked up by a search.
+//!
+//! ```text
+//! measure   the exact results of the queries
+//!           each effort of a grid on some of them      -> the efforts that no other beats
+//!           those on all of them                       -> recall, its lower bound, cost
+//! look up   the cheapest effort whose lower bound reaches the target
+//! ```
+//!
+//! Cost is counted in codes and rows, never in seconds, and recall in hits, so that the same index and
+//! queries give the same curve. The lower bound (one-sided, 90 %, from the spread of the queries'
+//! recalls) makes room for the queries being a sample: a smaller one asks for more work.
+
+use serde::{Deserialize, Serialize};
+
+use super::index::{Header, Index};
+use super::{Cost, HitIds, Hits, Names, Pick, Search};
+use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
+
+/// A row is read as up to 32 bits a number, its code as one: what a row costs, in codes.
+const CODES_PER_ROW: u64 = 32;
+/// From one number of probes to the next; the lower bound's margin hides finer steps.
+const STEP: f64 = 1.2;
+/// Rows to score exactly for each result wanted.
+const RESCORED: [usize; 6] = [2, 4, 6, 10, 16, 30];
+/// Steps between two values of slack: so many make the distance from the best result to the k-th.
+const SLACK_STEPS: i32 = 4;
+/// The least and the most slack, in those steps.
+const SLACKS: std::ops::RangeInclusive<i32> = -6..=24;
+/// About so many queries choose among the efforts of the grid; all of them measure those chosen.
+const CHOOSING: usize = 200;
+/// Stored vectors that stand in for queries.
+const STANDING_IN: usize = 400;
+/// The 90 % quantile of the normal distribution.
+const Z: f64 = 1.2816;
+/// 1, as a curve states it.
+const WHOLE: u32 = 1_000_000;
+
+/// How far one search goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Effort {
+    /// As in [`Search`].
+    pub probes: usize,
+    /// As in [`Search`].
+    pub rescore: usize,
+    /// As in [`Search`], in millionths.
+    pub slack: Option<i64>,
+}
+
+impl Effort {
+    /// A search for `k` results that goes this far.
+    pub fn search(self, k: usize) -> Search<'static> {
+        Search {
+            k,
+            probes: Some(self.probes),
+            rescore: Some(self.rescore),
+            slack: self.slack.map(|slack| slack as f32 / WHOLE as f32),
+            ..Search::default()
+        }
+    }
+}
+
+/// What one effort reaches, on average over the queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// How far.
+    pub effort: Effort,
+    /// Recall, in millionths.
+    pub recall: u32,
+    /// What recall is at least for queries like these, with 90 % confidence; in millionths.
+    pub sure: u32,
+    /// Codes compared with a query.
+    pub codes: u64,
+    /// Rows scored exactly.
+    pub rows: u64,
+}
+
+impl Point {
+    /// In codes. A list that is ranked counts as one.
+    fn cost(&self) -> u64 {
+        self.codes + CODES_PER_ROW * self.rows + self.effort.probes as u64
+    }
+}
+
+/// What recall costs in one index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Results of a search; it holds for fewer too.
+    pub k: usize,
+    /// Queries that it was measured on.
+    pub queries: usize,
+    /// Whether these were stored vectors, for want of queries.
+    pub stand_in: bool,
+    /// Rows then.
+    pub rows: usize,
+    /// Rows that came or went since.
+    pub changed: usize,
+    /// By growing cost and growing `sure`.
+    pub points: Vec<Point>,
+}
+
+impl Curve {
+    /// The cheapest point that is sure to reach `target`, a part of 1.
+    pub fn reaching(&self, target: f64) -> Result<&Point> {
+        if !(target > 0.0 && target <= 1.0) {
+            return Err(Error::range("target_recall", "above 0 and at most 1", target));
+        }
+        let least = (target * f64::from(WHOLE)).round() as u32;
+        self.points.iter().find(|point| point.sure >= least).ok_or_else(|| {
+            let best = self.points.last().map_or(0.0, |point| point.sure as f64 / WHOLE as f64);
+            let sample = if self.stand_in { "stored vectors" } else { "queries" };
+            let remedy = "tune with more queries, or build with more parts";
+            let want = format!("at most {best:.4}, sure after {} {sample}", self.queries);
+            Error::range("target_recall", format!("{want} ({remedy})"), target)
+        })
+    }
+
+    /// Whether a fifth of the rows came or went since.
+    pub fn is_stale(&self) -> bool {
+        5 * self.changed > self.rows
+    }
+}
+
+impl Header {
+    /// Notes that `rows` came or went.
+    pub(super) fn age(&mut self, rows: usize) {
+        self.curves.iter_mut().for_each(|curve| curve.changed += rows);
+    }
+}
+
+impl Index {
+    /// The curve of this index for `k` results, measured on `queries`, or else on stored vectors, each
+    /// of which may not find itself. Refuses what [`Index::search`] refuses.
+    pub fn measure(
+        &self,
+        queries: Option<MatrixRef<'_>>,
+        k: usize,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Curve> {
+        let sample = match queries {
+            Some(queries) => {
+                let all: Vec<usize> = (0..queries.rows()).collect();
+                Sample { queries: queries.gather(&all), own: Own::None }
+            }
+            None => self.stand_ins()?,
+        };
+        if sample.len() == 0 {
+            return Err(Error::range("queries", "at least one", 0));
+        }
+        let all = sample.with_truth(self, k, threads, cancel)?;
+        let some = all.some(CHOOSING);
+        let mut rough = Vec::new();
+        for walk in self.grid(k, all.gap) {
+            let mut before = 0;
+            for effort in walk {
+                let point = some.measure(self, effort, threads, cancel)?;
+                let grew = point.recall > before + WHOLE / 10_000;
+                before = before.max(point.recall);
+                rough.push(point);
+                // The rest of a walk only costs more.
+                if point.recall == WHOLE || !grew && point.codes * 3 > self.len() as u64 {
+                    break;
+                }
+            }
+        }
+        let near = frontier(rough);
+        let points = near.iter().map(|point| all.measure(self, point.effort, threads, cancel));
+        Ok(Curve {
+            k,
+            queries: all.sample.len(),
+            stand_in: queries.is_none(),
+            rows: self.len(),
+            changed: 0,
+            points: frontier(points.collect::<Result<_>>()?),
+        })
+    }
+
+    /// This index with `curve` in place of what it knew of so many results.
+    pub fn with_curve(&self, curve: Curve) -> Self {
+        let mut index = self.clone();
+        let curves = &mut index.header_mut().curves;
+        curves.retain(|other| other.k != curve.k);
+        curves.push(curve);
+        curves.sort_by_key(|curve| curve.k);
+        index
+    }
+
+    /// What recall costs for `k` results: the curve of the next larger number that was measured.
+    pub fn curve(&self, k: usize) -> Option<&Curve> {
+        self.header().curves.iter().find(|curve| curve.k >= k)
+    }
+
+    /// `search` with the effort that its target asks for. Refuses a target that was not measured or
+    /// is not reached, and one beside what it would decide.
+    pub(super) fn aimed<'a>(&self, search: &Search<'a>) -> Result<Search<'a>> {
+        let Some(target) = search.target_recall else { return Ok(*search) };
+        if search.probes.is_some() || search.rescore.is_some() || search.slack.is_some() {
+            let want = "the only one of target_recall, probes, rescore and slack";
+            return Err(Error::range("target_recall", want, target));
+        }
+        let curve = self.curve(search.k).ok_or_else(|| {
+            let want = format!("measured for {} results (tune with this k)", search.k);
+            Error::range("target_recall", want, target)
+        })?;
+        let Search { probes, rescore, slack, .. } = curve.reaching(target)?.effort.search(search.k);
+        Ok(Search { probes, rescore, slack, target_recall: None, ..*search })
+    }
+
+    /// Walks of growing effort. `gap` is how much the best result is better than the k-th.
+    fn grid(&self, k: usize, gap: f64) -> Vec<Vec<Effort>> {
+        let lists = self.lists().unwrap_or(1);
+        let mut probes = vec![1];
+        while let Some(&last) = probes.last().filter(|&&last| last < lists) {
+            probes.push(lists.min((last + 1).max((last as f64 * STEP) as usize)));
+        }
+        let mut walks = Vec::new();
+        for each in RESCORED {
+            let rescore = each * k;
+            let fixed = |&probes: &usize| Effort { probes, rescore, slack: None };
+            walks.push(probes.iter().map(fixed).collect());
+            let step = gap / f64::from(SLACK_STEPS) * f64::from(WHOLE);
+            let stopped = |steps: i32| {
+                let slack = Some((step * f64::from(steps)).round() as i64);
+                Effort { probes: lists, rescore, slack }
+            };
+            walks.push(SLACKS.map(stopped).collect());
+        }
+        walks
+    }
+
+    /// Stored vectors, evenly from the rows in the order of their ids.
+    fn stand_ins(&self) -> Result<Sample> {
+        let picks = evenly(self.len(), STANDING_IN);
+        match self.ids()? {
+            HitIds::Numbers(ids) => {
+                let own: Vec<i64> = picks.iter().map(|&i| ids[i]).collect();
+                Ok(Sample { queries: self.get(Names::Numbers(&own))?, own: Own::Numbers(own) })
+            }
+            HitIds::Text(ids) => {
+                let own = picks.iter().filter_map(|&i| ids[i].map(str::to_owned));
+                let own: Vec<String> = own.collect();
+                Ok(Sample { queries: self.get(Names::Text(&own))?, own: Own::Text(own) })
+            }
+        }
+    }
+}
+
+/// `0..count`, or about `most` of them.
+fn evenly(count: usize, most: usize) -> Vec<usize> {
+    (0..count).step_by(count.div_ceil(most).max(1)).collect()
+}
+
+/// Queries, and what each is called if it is a row of the index.
+struct Sample {
+    queries: Matrix,
+    own: Own,
+}
+
+enum Own {
+    None,
+    Numbers(Vec<i64>),
+    Text(Vec<String>),
+}
+
+impl Sample {
+    fn len(&self) -> usize {
+        self.queries.view().rows()
+    }
+
+    /// What each query may not find: itself.
+    fn except(&self) -> Vec<Pick<'_>> {
+        match &self.own {
+            Own::None => Vec::new(),
+            Own::Numbers(own) => own.chunks(1).map(|id| Pick::Ids(Names::Numbers(id))).collect(),
+            Own::Text(own) => own.chunks(1).map(|id| Pick::Ids(Names::Text(id))).collect(),
+        }
+    }
+
+    /// These, and their right results in `index`.
+    fn with_truth(
+        self,
+        index: &Index,
+        k: usize,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Asked> {
+        let except = self.except();
+        // All numbers of every row: neither codes nor lists take part.
+        let search = Search { k, dim: Some(index.dim()), except: &except, ..Search::default() };
+        let hits = index.search(self.queries.view(), &search, threads, cancel)?;
+        let (truth, wanted, gap) = (Ids::of(&hits.ids), hits.counts.clone(), gap(&hits));
+        drop(except);
+        Ok(Asked { sample: self, truth, wanted, k, gap })
+    }
+}
+
+/// Ids of results, `k` places a query.
+enum Ids {
+    Numbers(Vec<i64>),
+    Text(Vec<Option<String>>),
+}
+
+impl Ids {
+    fn of(ids: &HitIds<'_>) -> Self {
+        match ids {
+            HitIds::Numbers(ids) => Self::Numbers(ids.clone()),
+            HitIds::Text(ids) => Self::Text(ids.iter().map(|id| id.map(str::to_owned)).collect()),
+        }
+    }
+
+    /// Those of the queries `picks`.
+    fn gather(&self, picks: &[usize], k: usize) -> Self {
+        let places = picks.iter().flat_map(|&i| i * k..(i + 1) * k);
+        match self {
+            Self::Numbers(ids) => Self::Numbers(places.map(|place| ids[place]).collect()),
+            Self::Text(ids) => Self::Text(places.map(|place| ids[place].clone()).collect()),
+        }
+    }
+
+    /// How many of `found` are among these, of query `i`.
+    fn hits(&self, found: &HitIds<'_>, i: usize, k: usize) -> u64 {
+        let places = i * k..(i + 1) * k;
+        match (self, found) {
+            (Self::Numbers(ids), HitIds::Numbers(found)) => {
+                let own = &ids[places.clone()];
+                found[places].iter().filter(|&&id| id >= 0 && own.contains(&id)).count() as u64
+            }
+            (Self::Text(ids), HitIds::Text(found)) => {
+                let own = &ids[places.clone()];
+                let right = |id: &str| own.iter().flatten().any(|own| own == id);
+                found[places].iter().flatten().filter(|id| right(id)).count() as u64
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Queries and their right results.
+struct Asked {
+    sample: Sample,
+    truth: Ids,
+    /// Right results of each.
+    wanted: Vec<i64>,
+    k: usize,
+    /// How much the best result is better than the k-th, on average.
+    gap: f64,
+}
+
+impl Asked {
+    /// About `most` of them.
+    fn some(&self, most: usize) -> Self {
+        let picks = evenly(self.wanted.len(), most);
+        let own = match &self.sample.own {
+            Own::None => Own::None,
+            Own::Numbers(own) => Own::Numbers(picks.iter().map(|&i| own[i]).collect()),
+            Own::Text(own) => Own::Text(picks.iter().map(|&i| own[i].clone()).collect()),
+        };
+        Self {
+            sample: Sample { queries: self.sample.queries.view().gather(&picks), own },
+            truth: self.truth.gather(&picks, self.k),
+            wanted: picks.iter().map(|&i| self.wanted[i]).collect(),
+            ..*self
+        }
+    }
+
+    fn measure(
+        &self,
+        index: &Index,
+        effort: Effort,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Point> {
+        let except = self.sample.except();
+        let search = Search { except: &except, ..effort.search(self.k) };
+        let hits = index.search(self.sample.queries.view(), &search, threads, cancel)?;
+        // A query without right results has found them all.
+        let recalls: Vec<u64> = (0..self.wanted.len())
+            .map(|i| match self.wanted[i] as u64 {
+                0 => u64::from(WHOLE),
+                wanted => self.truth.hits(&hits.ids, i, self.k) * u64::from(WHOLE) / wanted,
+            })
+            .collect();
+        let count = recalls.len() as u64;
+        let mean = |of: fn(&Cost) -> u64| hits.costs.iter().map(of).sum::<u64>().div_ceil(count);
+        let (recall, sure) = bound(&recalls, self.k);
+        let (codes, rows) = (mean(|cost| cost.codes), mean(|cost| cost.rows));
+        Ok(Point { effort, recall, sure, codes, rows })
+    }
+}
+
+/// The mean of `recalls`, and what the mean of all queries is at least, with 90 % confidence.
+///
+/// One miss more is counted than there was: queries that all found everything prove nothing certain.
+fn bound(recalls: &[u64], k: usize) -> (u32, u32) {
+    let count = recalls.len() as f64;
+    let mean = recalls.iter().sum::<u64>() as f64 / count;
+    let miss = f64::from(WHOLE) / k as f64;
+    let squares: f64 = recalls.iter().map(|&recall| (recall as f64 - mean).powi(2)).sum();
+    let error = ((squares + miss * miss) / count / count).sqrt();
+    (mean as u32, (mean - Z * error).max(0.0) as u32)
+}
+
+/// How much the best result is better than the last, on average.
+fn gap(hits: &Hits<'_>) -> f64 {
+    let rows = hits.scores.chunks_exact(hits.k).zip(&hits.counts);
+    let gaps = rows
+        .filter(|(_, count)| **count > 1)
+        .map(|(scores, &count)| f64::from(scores[0]) - f64::from(scores[count as usize - 1]));
+    let (count, sum) = gaps.fold((0, 0.0), |(count, sum), gap| (count + 1, sum + gap));
+    sum / f64::from(count.max(1))
+}
+
+/// The points that no other beats in both cost and what is sure, by growing cost.
+fn frontier(mut points: Vec<Point>) -> Vec<Point> {
+    points.sort_by_key(|point| (point.cost(), u32::MAX - point.sure));
+    let mut best = 0;
+    points.retain(|point| {
+        let better = point.sure > best;
+        best = best.max(point.sure);
+        better
+    });
+    points
+}
