@@ -48,7 +48,7 @@ fn set() -> (Matrix, Matrix, Matrix) {
 #[test]
 fn a_target_is_reached_on_other_queries_for_little_more_than_the_least() {
     let (rows, ours, others) = set();
-    for metric in [Metric::Dot, Metric::Cosine, Metric::L2] {
+    for metric in [Metric::Dot, Metric::L2] {
         let index = index(&rows, metric);
         let index = index.with_curve(measured(&index, Some(ours.view()), Threads::ONE));
         for target in [0.8, 0.9, 0.97] {
@@ -56,7 +56,7 @@ fn a_target_is_reached_on_other_queries_for_little_more_than_the_least() {
             assert!(recall >= target - 0.01, "{metric:?} {target}: {recall}");
             let least = [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 25, 30, 40, 50, 64]
                 .into_iter()
-                .flat_map(|probes| [20, 30, 40, 60, 100].map(|rescore| (probes, rescore)))
+                .flat_map(|probes| [20, 40, 100].map(|rescore| (probes, rescore)))
                 .map(|(probes, rescore)| Search {
                     k: K,
                     probes: Some(probes),

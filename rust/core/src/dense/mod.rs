@@ -9,6 +9,7 @@
 //! index    parts, and which of their rows are gone: an immutable snapshot
 //! search   from queries to the best rows of all parts
 //! write    snapshot -> snapshot: add, upsert, delete, compact
+//! tune     what recall costs in a snapshot: measured, looked up
 //! files    snapshot <-> directory; the writer, whose every commit happens or does not
 //! ```
 

@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::index::{Header, Index};
-use super::{Cost, HitIds, Hits, Names, Pick, Search};
+use super::{Cost, HitIds, Hits, IdKind, Names, Pick, Search};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 
 /// A row is read as up to 32 bits a number, its code as one: what a row costs, in codes.
@@ -31,6 +31,8 @@ const SLACKS: std::ops::RangeInclusive<i32> = -6..=24;
 const CHOOSING: usize = 200;
 /// Stored vectors that stand in for queries.
 const STANDING_IN: usize = 400;
+/// Queries whose right results are found together; bounds what that holds.
+const TOGETHER: usize = 256;
 /// The 90 % quantile of the normal distribution.
 const Z: f64 = 1.2816;
 /// 1, as a curve states it.
@@ -289,11 +291,19 @@ impl Sample {
         cancel: &Cancel,
     ) -> Result<Asked> {
         let except = self.except();
-        // All numbers of every row: neither codes nor lists take part.
-        let search = Search { k, dim: Some(index.dim()), except: &except, ..Search::default() };
-        let hits = index.search(self.queries.view(), &search, threads, cancel)?;
-        let (truth, wanted, gap) = (Ids::of(&hits.ids), hits.counts.clone(), gap(&hits));
+        let (mut truth, mut wanted, mut gaps) = (Ids::none(index.id_kind()), Vec::new(), 0.0);
+        for start in (0..self.len()).step_by(TOGETHER) {
+            let share = start..(start + TOGETHER).min(self.len());
+            let except = if except.is_empty() { &[] } else { &except[share.clone()] };
+            // All numbers of every row: neither codes nor lists take part.
+            let search = Search { k, dim: Some(index.dim()), except, ..Search::default() };
+            let hits = index.search(self.queries.view().slice(share), &search, threads, cancel)?;
+            gaps += gap(&hits);
+            truth.extend(&hits.ids);
+            wanted.extend(hits.counts);
+        }
         drop(except);
+        let gap = gaps / self.len() as f64;
         Ok(Asked { sample: self, truth, wanted, k, gap })
     }
 }
@@ -305,10 +315,17 @@ enum Ids {
 }
 
 impl Ids {
-    fn of(ids: &HitIds<'_>) -> Self {
-        match ids {
-            HitIds::Numbers(ids) => Self::Numbers(ids.clone()),
-            HitIds::Text(ids) => Self::Text(ids.iter().map(|id| id.map(str::to_owned)).collect()),
+    fn none(kind: IdKind) -> Self {
+        if kind == IdKind::Text { Self::Text(Vec::new()) } else { Self::Numbers(Vec::new()) }
+    }
+
+    fn extend(&mut self, more: &HitIds<'_>) {
+        match (self, more) {
+            (Self::Numbers(ids), HitIds::Numbers(more)) => ids.extend(more),
+            (Self::Text(ids), HitIds::Text(more)) => {
+                ids.extend(more.iter().map(|id| id.map(str::to_owned)));
+            }
+            _ => unreachable!("an index has ids of one kind"),
         }
     }
 
@@ -334,7 +351,7 @@ impl Ids {
                 let right = |id: &str| own.iter().flatten().any(|own| own == id);
                 found[places].iter().flatten().filter(|id| right(id)).count() as u64
             }
-            _ => 0,
+            _ => unreachable!("an index has ids of one kind"),
         }
     }
 }
@@ -404,14 +421,12 @@ fn bound(recalls: &[u64], k: usize) -> (u32, u32) {
     (mean as u32, (mean - Z * error).max(0.0) as u32)
 }
 
-/// How much the best result is better than the last, on average.
+/// How much the best results are better than the last, in sum.
 fn gap(hits: &Hits<'_>) -> f64 {
     let rows = hits.scores.chunks_exact(hits.k).zip(&hits.counts);
-    let gaps = rows
-        .filter(|(_, count)| **count > 1)
-        .map(|(scores, &count)| f64::from(scores[0]) - f64::from(scores[count as usize - 1]));
-    let (count, sum) = gaps.fold((0, 0.0), |(count, sum), gap| (count + 1, sum + gap));
-    sum / f64::from(count.max(1))
+    rows.filter(|(_, count)| **count > 1)
+        .map(|(scores, &count)| f64::from(scores[0]) - f64::from(scores[count as usize - 1]))
+        .sum()
 }
 
 /// The points that no other beats in both cost and what is sure, by growing cost.

@@ -117,6 +117,7 @@ impl Index {
         let metric = self.metric();
         let rows = metric.prepare("vectors", vectors, Some(&order), threads, cancel)?;
         self.storage().expect(rows.view(), &order, threads, cancel)?;
+        header.age(vectors.rows());
         if vectors.rows() == 0 && lists.is_none() {
             return Ok(Self::new(header, self.parts().to_vec()));
         }
