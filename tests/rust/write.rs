@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use magnetite_core::dense::{
-    Build, HitIds, Index, Kind, Lists, Metric, Names, NewIds, Pick, Search, Writer,
+    Build, HitIds, Index, Kind, Lists, Metric, Names, NewIds, Pick, Search, Storage, Writer,
 };
 use magnetite_core::store::{self, Step, Verify, Writer as StoreWriter, watch};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
@@ -182,7 +182,9 @@ proptest! {
         let metric = METRICS[rng.below(3)];
         let lists = lists && first >= 16;
         let kind = if lists { Kind::Ivf(Lists { lists: Some(4), parts: None }) } else { Kind::Auto };
-        let build = Build { metric, kind, ..Build::default() };
+        // Halves hold these numbers exactly.
+        let storage = [Storage::F32, Storage::F16][rng.below(2)];
+        let build = Build { metric, kind, storage, ..Build::default() };
         let (called, vectors) = (some_ids(first, &mut rng), rows(first, &mut rng));
         let (ids, cancel) = (called.new_ids(text), Cancel::new());
         let mut index = Index::build(vectors.view(), ids, &build, Threads::ONE, &cancel).unwrap();
@@ -282,6 +284,23 @@ fn rows_without_ids_go_on_from_the_highest_number_that_ever_was() {
     assert!(add(&index, NewIds::Rows).unwrap_err().to_string().contains("used up"));
     let texts = ["a", "b", "c"].map(str::to_owned);
     assert!(add(&index, NewIds::Text(&texts)).unwrap_err().to_string().contains("got text"));
+}
+
+#[test]
+fn small_adds_get_the_lists_that_were_asked_for_when_they_are_compacted() {
+    let (vectors, cancel) = (gaussian(60, 4, 1), Cancel::new());
+    let kind = Kind::Ivf(Lists { lists: Some(3), parts: None });
+    let build = Build { kind, ..Build::default() };
+    let of = |rows: MatrixRef<'_>| {
+        Index::build(rows, NewIds::Rows, &build, Threads::ONE, &cancel).unwrap()
+    };
+    let empty = of(vectors.view().slice(0..0));
+    let index = empty.add(vectors.view(), NewIds::Rows, Threads::ONE, &cancel).unwrap();
+    assert_eq!((index.lists(), index.segments()), (None, 1));
+    let index = index.compact(Threads::ONE, &cancel).unwrap();
+    assert_eq!((index.lists(), index.segments()), (Some(3), 1));
+    let few = index.delete(Names::Numbers(&(0..50).collect::<Vec<_>>())).unwrap();
+    assert_eq!(few.compact(Threads::ONE, &cancel).unwrap().lists(), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::filter::{Allowed, Bits};
 use super::index::{Header, Index, Live};
 use super::part::Part;
-use super::{KIND, LARGE, MOST_ROWS};
+use super::{KIND, LARGE};
 use crate::store::{self, Column, Segment, Verify};
 use crate::{Cancel, Error, Result};
 
@@ -187,11 +187,7 @@ fn read(
         }
         parts.push(Live::new(part));
     }
-    let index = Index::new(header, parts);
-    if index.len() > MOST_ROWS {
-        return Err(Error::format(directory, "more rows than an index can have"));
-    }
-    Ok(index)
+    Ok(Index::new(header, parts))
 }
 
 /// The dead rows of `live`.

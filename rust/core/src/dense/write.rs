@@ -71,10 +71,6 @@ impl Index {
 
     /// The same rows, built together: what [`Index::build`] would make of them.
     pub fn compact(&self, threads: Threads, cancel: &Cancel) -> Result<Self> {
-        if matches!(self.parts(), [] | [_]) && self.dead() == 0 {
-            return Ok(self.clone());
-        }
-        let all: Vec<usize> = (0..self.parts().len()).collect();
         let lists = match self.header().kind {
             Kind::Ivf(lists) if self.len() >= FEWEST_IN_LISTS => {
                 Some(Lists { lists: lists.lists.map(|lists| lists.min(self.len())), ..lists })
@@ -82,6 +78,14 @@ impl Index {
             Kind::Ivf(_) => None,
             kind => kind.lists(self.len(), true),
         };
+        match self.parts() {
+            [] => return Ok(self.clone()),
+            [one] if self.dead() == 0 && one.part().lists().is_some() == lists.is_some() => {
+                return Ok(self.clone());
+            }
+            _ => {}
+        }
+        let all: Vec<usize> = (0..self.parts().len()).collect();
         self.merge(&all, lists, threads, cancel)
     }
 
@@ -163,6 +167,13 @@ impl Index {
             for row in live.rows() {
                 named.push((live.part().ids().name(row)?, Place { part, row }));
             }
+        }
+        if named.len() > MOST_ROWS {
+            return Err(Error::range(
+                "a segment",
+                format!("at most {MOST_ROWS} rows"),
+                named.len(),
+            ));
         }
         named.sort_by_key(|(name, _)| *name);
         let mut rows = Matrix::zeros(named.len(), self.dim());
