@@ -98,6 +98,23 @@ class Index:
         NDArray[np.int64],
     ]:
         """Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored."""
+    def explain(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        *,
+        probes: int | None,
+        rescore: int | None,
+        target_recall: float | None,
+        only: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
+        exclude: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
+    ) -> tuple[
+        int | None,
+        int | None,
+        float | None,
+        list[tuple[int, int | None, list[int], int, int, int]],
+    ]:
+        """Return probes, rescore, slack, and for each segment what a search did in it."""
     def tune(self, queries: NDArray[np.float32] | None, k: int, threads: int | None) -> _Curve:
         """Measure what recall costs for `k` results and keep it with the index; return it."""
     def learn(self, k: int, threads: int | None) -> None:

@@ -2,7 +2,8 @@
 
 from magnetite.index.curve import Curve, Point
 from magnetite.index.dense import Index
+from magnetite.index.explanation import Explanation, Looked
 from magnetite.index.hits import Cost, Hits
 from magnetite.index.sources import read_parquet
 
-__all__ = ["Cost", "Curve", "Hits", "Index", "Point", "read_parquet"]
+__all__ = ["Cost", "Curve", "Explanation", "Hits", "Index", "Looked", "Point", "read_parquet"]

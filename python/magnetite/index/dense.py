@@ -13,6 +13,7 @@ from tqdm import tqdm
 from magnetite import _core
 from magnetite.index import arguments, sources
 from magnetite.index.curve import Curve
+from magnetite.index.explanation import Explanation, Looked
 from magnetite.index.hits import Cost, Hits
 
 if TYPE_CHECKING:
@@ -370,6 +371,45 @@ class Index:
         if isinstance(ids, list):
             ids = np.array(ids, dtype=object).reshape(scores.shape)
         return Hits(ids, scores, counts, Cost(codes, scored))
+
+    def explain(
+        self,
+        query: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,  # noqa: A002 - the word of the field
+        exclude: Filter | None = None,
+        probes: int | None = None,
+        rescore: int | None = None,
+        target_recall: float | None = None,
+    ) -> Explanation:
+        """Return what `search` does for one query: lists probed, codes scanned, rows scored.
+
+        Args:
+            query: One vector.                                             # [dim]
+            k: As in `search`, and so are the others.
+            filter: As in `search`.
+            exclude: As in `search`.
+            probes: As in `search`.
+            rescore: As in `search`.
+            target_recall: As in `search`.
+
+        Raises:
+            ValueError: As in `search`.
+        """
+        row = arguments.rows(np.asarray(query)[None], "query")
+        if target_recall is not None:
+            self._know_cost(k, None)
+        probes, rescore, slack, segments = self._core.explain(
+            row,
+            k,
+            probes=probes,
+            rescore=rescore,
+            target_recall=target_recall,
+            only=arguments.picks(filter, "filter", 1),
+            exclude=arguments.picks(exclude, "exclude", 1),
+        )
+        return Explanation(probes, rescore, slack, tuple(Looked(*looked) for looked in segments))
 
     def tune(
         self, queries: ArrayLike | None = None, k: int = 10, *, threads: int | None = None

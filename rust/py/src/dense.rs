@@ -37,6 +37,10 @@ type Found<'py> = (
     Bound<'py, PyArray1<i64>>,
 );
 
+/// probes, rescore, slack; of each segment rows, lists, lists probed, codes, filtered, scored
+type ExplanationParts = (Option<usize>, Option<usize>, Option<f32>, Vec<LookedParts>);
+type LookedParts = (usize, Option<usize>, Vec<u32>, u64, u64, u64);
+
 /// k, queries, whether they are stored vectors, rows then, rows changed since, points: recall, what
 /// is sure, codes, rows, probes, rescore, slack
 type CurveParts = (usize, usize, bool, usize, usize, Vec<PointParts>);
@@ -258,6 +262,43 @@ impl Index {
             enter(py, |cancel| now.search(rows, &search, threads, cancel))
         };
         into_arrays(py, hits?)
+    }
+
+    /// Return probes, rescore, slack, and for each segment what a search did in it: rows, lists,
+    /// lists probed, codes, codes of rows that may not be found, rows scored exactly.
+    #[pyo3(signature = (query, k, *, probes, rescore, target_recall, only, exclude))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyAny>,
+        k: usize,
+        probes: Option<usize>,
+        rescore: Option<usize>,
+        target_recall: Option<f64>,
+        only: Vec<Bound<'_, PyAny>>,
+        exclude: Vec<Bound<'_, PyAny>>,
+    ) -> PyResult<ExplanationParts> {
+        let row = Rows::borrow(query, "query")?;
+        let row = row.view()?;
+        let (only, exclude) =
+            (Called::several(&only, "filter")?, Called::several(&exclude, "exclude")?);
+        let (only, except) = (picks(&only)?, picks(&exclude)?);
+        let search = dense::Search {
+            k,
+            probes,
+            rescore,
+            target_recall,
+            only: &only,
+            except: &except,
+            ..dense::Search::default()
+        };
+        let now = self.now();
+        let said = enter(py, |cancel| now.explain(row, &search, cancel))?;
+        let parts = said.parts.into_iter();
+        let parts =
+            parts.map(|p| (p.rows, p.lists, p.probed, p.codes, p.filtered, p.scored)).collect();
+        Ok((said.probes, said.rescore, said.slack, parts))
     }
 
     /// Measure what recall costs for `k` results and keep it with the index; return it.

@@ -13,6 +13,7 @@
 //! files    snapshot <-> directory; the writer, whose every commit happens or does not
 //! ```
 
+mod explain;
 mod files;
 mod filter;
 mod flat;
@@ -30,6 +31,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
+pub use explain::{Explanation, Looked};
 pub use files::Writer;
 pub use ids::{IdKind, Names, NewIds};
 pub use index::Index;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::Filter;
+use super::filter::{Allowed, Filter};
 use super::flat::Flat;
 use super::ids::{IdKind, Ids};
 use super::ivf::{self, Ivf};
@@ -134,6 +134,20 @@ impl Part {
         match &self.body {
             Body::Flat(flat) => flat.search(self.metric, queries, k, filter, threads, cancel),
             Body::Ivf(ivf) => ivf.search(queries, k, filter, search, threads, cancel),
+        }
+    }
+
+    /// The lists in which a search of `query` scanned so many codes, in that order, and how many of
+    /// these were of rows that are `allowed`.
+    pub(super) fn probed(
+        &self,
+        query: &[f32],
+        allowed: Option<&Allowed>,
+        codes: u64,
+    ) -> Result<(Vec<u32>, u64)> {
+        match &self.body {
+            Body::Flat(_) => Ok((Vec::new(), codes)),
+            Body::Ivf(ivf) => ivf.probed(query, allowed, codes),
         }
     }
 

@@ -53,7 +53,7 @@ impl Index {
         self.name(found, search)
     }
 
-    fn expect_search<'a>(
+    pub(super) fn expect_search<'a>(
         &self,
         queries: MatrixRef<'a>,
         search: &Search<'_>,

@@ -24,9 +24,11 @@ const STEP: f64 = 1.2;
 /// Rows to score exactly for each result wanted.
 const RESCORED: [usize; 6] = [2, 4, 6, 10, 16, 30];
 /// Steps between two values of slack: so many make the distance from the best result to the k-th.
-const SLACK_STEPS: i32 = 4;
+const SLACK_STEPS: i32 = 3;
 /// The least and the most slack, in those steps.
-const SLACKS: std::ops::RangeInclusive<i32> = -6..=24;
+const SLACKS: std::ops::RangeInclusive<i32> = -4..=12;
+/// One list in so many is the most that a search looks into, however late its slack would end it.
+const MOST_PROBED: [usize; 3] = [32, 8, 2];
 /// About so many queries choose among the efforts of the grid; all of them measure those chosen.
 const CHOOSING: usize = 200;
 /// Stored vectors that stand in for queries.
@@ -225,11 +227,13 @@ impl Index {
             let fixed = |&probes: &usize| Effort { probes, rescore, slack: None };
             walks.push(probes.iter().map(fixed).collect());
             let step = gap / f64::from(SLACK_STEPS) * f64::from(WHOLE);
-            let stopped = |steps: i32| {
-                let slack = Some((step * f64::from(steps)).round() as i64);
-                Effort { probes: lists, rescore, slack }
-            };
-            walks.push(SLACKS.map(stopped).collect());
+            for probes in MOST_PROBED.map(|part| lists.div_ceil(part)) {
+                let stopped = |steps: i32| {
+                    let slack = Some((step * f64::from(steps)).round() as i64);
+                    Effort { probes, rescore, slack }
+                };
+                walks.push(SLACKS.map(stopped).collect());
+            }
         }
         walks
     }

@@ -118,6 +118,28 @@ impl Ivf {
         Ok(Found { best: self.rescore(query, k, &candidates)?, cost })
     }
 
+    /// The lists in which a search of `query` scanned so many codes, in that order, and how many of
+    /// these were of rows that are `allowed`: a search takes lists whole, nearest first.
+    pub(in crate::dense) fn probed(
+        &self,
+        query: &[f32],
+        allowed: Option<&Allowed>,
+        codes: u64,
+    ) -> Result<(Vec<u32>, u64)> {
+        let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
+        let (mut probed, mut scanned, mut found) = (Vec::new(), 0, 0);
+        for list in self.nearest_lists(query, 1, None, self.lists(), &mut Vec::new())? {
+            if scanned >= codes {
+                break;
+            }
+            let positions = self.positions(list.id as usize)?;
+            scanned += positions.len() as u64;
+            found += places.map_or(positions.len(), |places| places.count(positions)) as u64;
+            probed.push(list.id as u32);
+        }
+        Ok((probed, found))
+    }
+
     /// The `probes` lists to look into, or more if those hold fewer than `k` rows, or under a filter
     /// fewer allowed rows than [`Self::wanted`]. Each with what its centroid adds to the score of its
     /// codes.
