@@ -303,6 +303,7 @@ class Index:
         dim: int | None = None,
         probes: int | None = None,
         rescore: int | None = None,
+        slack: float | None = None,
         target_recall: float | None = None,
         encoder: str | None = None,
         threads: int | None = None,
@@ -328,10 +329,14 @@ class Index:
                 index, which looks at every row. With a filter a search goes on until it has seen
                 as many allowed rows as so many lists hold on average.
             rescore: Rows to score exactly for each query, at least `k`; more find more.
+            slack: End a search before `probes` lists once what the next may hold lies this many
+                mean spreads of a list below the `k`-th best row so far; 0.05 to 0.2 is usual, more
+                finds more. None never ends early; of no effect under l2.
             target_recall: Find this part of the true results, on average over queries like those
                 that `tune` was given, for the least work that does. Without a call of `tune` for
                 `k` or more results, stored vectors stand in for queries at the first use: they are
-                easier to answer than questions. Takes the place of `probes` and `rescore`.
+                easier to answer than questions. Takes the place of `probes`, `rescore` and
+                `slack`.
             encoder: Fingerprint of the encoder that made the queries. If it is given and the index
                 knows its own, they must be the same; None asks no question.
             threads: As in `resolve_threads`; changes no bit of the result.
@@ -360,6 +365,7 @@ class Index:
             k,
             probes=probes,
             rescore=rescore,
+            slack=slack,
             target_recall=target_recall,
             only=arguments.picks(filter, "filter", len(rows)),
             exclude=arguments.picks(exclude, "exclude", len(rows)),

@@ -219,7 +219,7 @@ impl Index {
 
     /// Return ids, scores `[n, k]`, and for each query its results, codes compared, rows scored.
     #[pyo3(signature = (
-        queries, k, *, probes, rescore, target_recall, only, exclude, min_score, dim, threads
+        queries, k, *, probes, rescore, slack, target_recall, only, exclude, min_score, dim, threads
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn search<'py>(
@@ -229,6 +229,7 @@ impl Index {
         k: usize,
         probes: Option<usize>,
         rescore: Option<usize>,
+        slack: Option<f32>,
         target_recall: Option<f64>,
         only: Vec<Bound<'py, PyAny>>,
         exclude: Vec<Bound<'py, PyAny>>,
@@ -246,7 +247,7 @@ impl Index {
             k,
             probes,
             rescore,
-            slack: None,
+            slack,
             target_recall,
             only: &only,
             except: &except,

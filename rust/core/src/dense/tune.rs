@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::index::{Header, Index};
-use super::{Cost, HitIds, Hits, IdKind, Names, Pick, Search};
+use super::{Cost, HitIds, IdKind, Metric, Names, Pick, Search};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 
 /// A row is read as up to 32 bits a number, its code as one: what a row costs, in codes.
@@ -23,10 +23,9 @@ const CODES_PER_ROW: u64 = 32;
 const STEP: f64 = 1.2;
 /// Rows to score exactly for each result wanted.
 const RESCORED: [usize; 6] = [2, 4, 6, 10, 16, 30];
-/// Steps between two values of slack: so many make the distance from the best result to the k-th.
-const SLACK_STEPS: i32 = 3;
-/// The least and the most slack, in those steps.
-const SLACKS: std::ops::RangeInclusive<i32> = -4..=12;
+/// Slack, in millionths: as many steps of 0.015 as reach from worthless to of no effect.
+const SLACK_STEP: i64 = 15_000;
+const SLACKS: std::ops::RangeInclusive<i64> = -1..=22;
 /// One list in so many is the most that a search looks into, however late its slack would end it.
 const MOST_PROBED: [usize; 3] = [32, 8, 2];
 /// About so many queries choose among the efforts of the grid; all of them measure those chosen.
@@ -158,15 +157,19 @@ impl Index {
         let all = sample.with_truth(self, k, threads, cancel)?;
         let some = all.some(CHOOSING);
         let mut rough = Vec::new();
-        for walk in self.grid(k, all.gap) {
+        for Walk { efforts, end } in self.grid(k) {
+            let end = end.map(|end| some.measure(self, end, threads, cancel)).transpose()?;
+            rough.extend(end);
             let mut before = 0;
-            for effort in walk {
+            for effort in efforts {
                 let point = some.measure(self, effort, threads, cancel)?;
                 let grew = point.recall > before + WHOLE / 10_000;
                 before = before.max(point.recall);
                 rough.push(point);
                 // The rest of a walk only costs more.
-                if point.recall == WHOLE || !grew && point.codes * 3 > self.len() as u64 {
+                let late = !grew && point.codes * 3 > self.len() as u64;
+                let ended = end.is_some_and(|end| point.codes >= end.codes);
+                if point.recall == WHOLE || late || ended {
                     break;
                 }
             }
@@ -214,25 +217,23 @@ impl Index {
         Ok(Search { probes, rescore, slack, target_recall: None, ..*search })
     }
 
-    /// Walks of growing effort. `gap` is how much the best result is better than the k-th.
-    fn grid(&self, k: usize, gap: f64) -> Vec<Vec<Effort>> {
+    fn grid(&self, k: usize) -> Vec<Walk> {
         let lists = self.lists().unwrap_or(1);
         let mut probes = vec![1];
         while let Some(&last) = probes.last().filter(|&&last| last < lists) {
             probes.push(lists.min((last + 1).max((last as f64 * STEP) as usize)));
         }
         let mut walks = Vec::new();
-        for each in RESCORED {
-            let rescore = each * k;
+        for rescore in RESCORED.map(|each| each * k) {
             let fixed = |&probes: &usize| Effort { probes, rescore, slack: None };
-            walks.push(probes.iter().map(fixed).collect());
-            let step = gap / f64::from(SLACK_STEPS) * f64::from(WHOLE);
+            walks.push(Walk { efforts: probes.iter().map(fixed).collect(), end: None });
+            if self.metric() == Metric::L2 {
+                continue; // slack has no effect there
+            }
             for probes in MOST_PROBED.map(|part| lists.div_ceil(part)) {
-                let stopped = |steps: i32| {
-                    let slack = Some((step * f64::from(steps)).round() as i64);
-                    Effort { probes, rescore, slack }
-                };
-                walks.push(SLACKS.map(stopped).collect());
+                let stopped = |steps| Effort { probes, rescore, slack: Some(steps * SLACK_STEP) };
+                let end = Some(fixed(&probes));
+                walks.push(Walk { efforts: SLACKS.map(stopped).collect(), end });
             }
         }
         walks
@@ -253,6 +254,13 @@ impl Index {
             }
         }
     }
+}
+
+/// Efforts that grow.
+struct Walk {
+    efforts: Vec<Effort>,
+    /// What they grow towards.
+    end: Option<Effort>,
 }
 
 /// `0..count`, or about `most` of them.
@@ -295,20 +303,18 @@ impl Sample {
         cancel: &Cancel,
     ) -> Result<Asked> {
         let except = self.except();
-        let (mut truth, mut wanted, mut gaps) = (Ids::none(index.id_kind()), Vec::new(), 0.0);
+        let (mut truth, mut wanted) = (Ids::none(index.id_kind()), Vec::new());
         for start in (0..self.len()).step_by(TOGETHER) {
             let share = start..(start + TOGETHER).min(self.len());
             let except = if except.is_empty() { &[] } else { &except[share.clone()] };
             // All numbers of every row: neither codes nor lists take part.
             let search = Search { k, dim: Some(index.dim()), except, ..Search::default() };
             let hits = index.search(self.queries.view().slice(share), &search, threads, cancel)?;
-            gaps += gap(&hits);
             truth.extend(&hits.ids);
             wanted.extend(hits.counts);
         }
         drop(except);
-        let gap = gaps / self.len() as f64;
-        Ok(Asked { sample: self, truth, wanted, k, gap })
+        Ok(Asked { sample: self, truth, wanted, k })
     }
 }
 
@@ -367,8 +373,6 @@ struct Asked {
     /// Right results of each.
     wanted: Vec<i64>,
     k: usize,
-    /// How much the best result is better than the k-th, on average.
-    gap: f64,
 }
 
 impl Asked {
@@ -384,7 +388,7 @@ impl Asked {
             sample: Sample { queries: self.sample.queries.view().gather(&picks), own },
             truth: self.truth.gather(&picks, self.k),
             wanted: picks.iter().map(|&i| self.wanted[i]).collect(),
-            ..*self
+            k: self.k,
         }
     }
 
@@ -423,14 +427,6 @@ fn bound(recalls: &[u64], k: usize) -> (u32, u32) {
     let squares: f64 = recalls.iter().map(|&recall| (recall as f64 - mean).powi(2)).sum();
     let error = ((squares + miss * miss) / count / count).sqrt();
     (mean as u32, (mean - Z * error).max(0.0) as u32)
-}
-
-/// How much the best results are better than the last, in sum.
-fn gap(hits: &Hits<'_>) -> f64 {
-    let rows = hits.scores.chunks_exact(hits.k).zip(&hits.counts);
-    rows.filter(|(_, count)| **count > 1)
-        .map(|(scores, &count)| f64::from(scores[0]) - f64::from(scores[count as usize - 1]))
-        .sum()
 }
 
 /// The points that no other beats in both cost and what is sure, by growing cost.
