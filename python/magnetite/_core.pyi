@@ -50,6 +50,9 @@ class Index:
     @staticmethod
     def open(path: Path, full: bool, writable: bool) -> Index:
         """Return the index at `path`; `full` compares every checksum now, `writable` takes the lock."""
+    @staticmethod
+    def verify(path: Path, threads: int | None) -> tuple[int, int, int]:
+        """Return rows, deleted rows and segments of the index at `path`, of which everything holds."""
     def begin_at(self, path: Path) -> Index:
         """Return this index as it will be at `path` once it is committed; the lock is taken now."""
     def save(self, path: Path) -> None:

@@ -2,15 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the line that broke")]
 
 mod cluster;
-mod commit;
+mod crash;
 mod dense;
+mod disk;
 mod filter;
 mod flat;
 mod foundation;
+mod history;
 mod kernels;
 mod quantize;
 mod static_encoder;
 mod store;
 mod text;
+mod together;
 mod tune;
+mod verify;
 mod write;

@@ -3,7 +3,17 @@
 from magnetite.index.curve import Curve, Point
 from magnetite.index.dense import Index
 from magnetite.index.explanation import Explanation, Looked
-from magnetite.index.hits import Cost, Hits
+from magnetite.index.hits import Cost, Hits, Verified
 from magnetite.index.sources import read_parquet
 
-__all__ = ["Cost", "Curve", "Explanation", "Hits", "Index", "Looked", "Point", "read_parquet"]
+__all__ = [
+    "Cost",
+    "Curve",
+    "Explanation",
+    "Hits",
+    "Index",
+    "Looked",
+    "Point",
+    "Verified",
+    "read_parquet",
+]

@@ -14,7 +14,7 @@ from magnetite import _core
 from magnetite.index import arguments, sources
 from magnetite.index.curve import Curve
 from magnetite.index.explanation import Explanation, Looked
-from magnetite.index.hits import Cost, Hits
+from magnetite.index.hits import Cost, Hits, Verified
 
 if TYPE_CHECKING:
     import os
@@ -151,6 +151,18 @@ class Index:
         if verify not in ("full", "lazy"):
             raise ValueError(f'verify must be "full" or "lazy"; got {verify!r}')
         return cls(_core.Index.open(Path(path), full=verify == "full", writable=writable))
+
+    @staticmethod
+    def verify(path: str | os.PathLike[str], *, threads: int | None = None) -> Verified:
+        """Look at everything that the index at `path` consists of; return what there is.
+
+        Every checksum; ids that ascend and are live once; lists that hold every row; rows that are
+        finite, of length 1 under cosine, and agree with what was computed of them.
+
+        Raises:
+            FormatError: Something does not hold; the message names the file and what.
+        """
+        return Verified(str(path), *_core.Index.verify(Path(path), threads))
 
     def refresh(self) -> bool:
         """See what others have committed since this index was opened; return whether anything was.

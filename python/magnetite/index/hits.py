@@ -30,3 +30,18 @@ class Hits:
     def __len__(self) -> int:
         """Return the number of queries."""
         return len(self.counts)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `Index.verify` found whole."""
+
+    directory: str
+    rows: int
+    deleted: int
+    """Rows that are deleted but still lie in a segment."""
+    segments: int
+
+    def __str__(self) -> str:
+        parts = "1 segment" if self.segments == 1 else f"{self.segments} segments"
+        return f"{self.directory}: verified; {self.rows} rows, {self.deleted} deleted, {parts}"

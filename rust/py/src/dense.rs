@@ -100,6 +100,18 @@ impl Index {
         Ok(Self::new(index, to, Some((path, verify))))
     }
 
+    /// Return rows, deleted rows and segments of the index at `path`, of which everything holds.
+    #[staticmethod]
+    fn verify(
+        py: Python<'_>,
+        path: PathBuf,
+        threads: Option<usize>,
+    ) -> PyResult<(usize, usize, usize)> {
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let found = enter(py, |cancel| dense::Index::verify(&path, threads, cancel))?;
+        Ok((found.rows, found.dead, found.segments))
+    }
+
     /// Return this index as it will be at `path` once it is committed; the lock is taken now.
     fn begin_at(&self, py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let now = self.now();

@@ -252,6 +252,22 @@ def test_verify_accepts_the_built_in_encoder(call):
     assert json.loads(call("verify", "--json").output)["ok"] is True
 
 
+def test_verify_looks_into_an_index_and_a_searchable_folder(tmp_path, call):
+    from magnetite.index import Index
+
+    rows = np.random.default_rng(0).standard_normal((30, 8), np.float32)
+    Index.build(rows).save(tmp_path / "folder" / "index")
+    for folder in (tmp_path / "folder", tmp_path / "folder" / "index"):
+        found = json.loads(call("verify", folder, "--json").output)
+        assert (found["ok"], found["rows"], found["segments"]) == (True, 30, 1)
+    [segment] = (tmp_path / "folder" / "index").glob("*.segment")
+    changed = bytearray(segment.read_bytes())
+    changed[100] ^= 1
+    segment.write_bytes(changed)
+    refused = call("verify", tmp_path / "folder", code=1)
+    assert segment.name in refused.output
+
+
 def test_verify_names_a_changed_file(tmp_path, call):
     shutil.copytree(BUILTIN, tmp_path / "mine")
     call("verify", tmp_path / "mine")

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import logging
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -19,6 +21,11 @@ from magnetite.learn.encoders.backbone import Backbone
 from magnetite.learn.export import export
 
 torch.set_num_threads(1)
+
+log = logging.getLogger(__name__)
+
+EVERY = int(os.environ.get("MAGNETITE_TEST_EVERY", "7"))
+"""Of the abstracts that nobody judged, one in so many is ranked; 1 ranks them all: ten minutes."""
 
 TEXTS = ["iron", "The Magnet of IRON!", "", "x" * 90, "a b c d e f g", "Ünïcode Ж 猫"]
 
@@ -245,14 +252,14 @@ def test_minilm_equals_sentence_transformers_on_1000_texts_of_1_to_400_words(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_minilm_ranks_scifact_as_sentence_transformers_does(minilm, minilm_folder):
-    """All claims of the test split; of the abstracts the judged ones and every seventh other."""
+    """All claims of the test split; of the abstracts the judged ones and one in `EVERY` others."""
     pytest.importorskip("ir_measures")
     data = read_beir(Path(demo.__file__).parent / "scifact")
     passages = data.corpus.passages()
     judged = {document for row in data.qrels.values() for document in row}
-    kept = [i for i, name in enumerate(data.corpus.ids) if name in judged or i % 7 == 0]
+    kept = [i for i, name in enumerate(data.corpus.ids) if name in judged or i % EVERY == 0]
     ids, texts = [data.corpus.ids[i] for i in kept], [passages[i] for i in kept]
     claims = list(data.queries.values())
 
@@ -264,5 +271,7 @@ def test_minilm_ranks_scifact_as_sentence_transformers_does(minilm, minilm_folde
         }
         return mean(score(data.qrels, run, ["nDCG@10"])["nDCG@10"])
 
-    ours = ndcg(Encoder.load(minilm).encode)
-    assert ours == pytest.approx(ndcg(lambda texts: theirs(minilm_folder, texts)), abs=0.002)
+    got = ndcg(Encoder.load(minilm).encode)
+    wanted = ndcg(lambda texts: theirs(minilm_folder, texts))
+    log.info("nDCG@10 over %d abstracts: %.5f, theirs %.5f", len(ids), got, wanted)
+    assert got == pytest.approx(wanted, abs=0.002)

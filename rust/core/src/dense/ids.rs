@@ -230,6 +230,29 @@ impl Ids {
         let text = std::str::from_utf8(text).map_err(|_| bytes.refuse("an id is not UTF-8"))?;
         Ok(Some(text))
     }
+
+    /// Refuses names that do not ascend, are negative or are no text.
+    pub(super) fn check(&self, rows: usize) -> Result<()> {
+        let refuse = |problem: String| match self {
+            Self::Rows => Error::format("memory", problem),
+            Self::Numbers(numbers) => numbers.refuse(problem),
+            Self::Text { bytes, .. } => bytes.refuse(problem),
+        };
+        if let Self::Text { starts, bytes } = self
+            && (starts.get(0..1)?, starts.get(rows..rows + 1)?) != (&[0], &[bytes.len() as u64])
+        {
+            return Err(refuse("the ids do not fill their section".to_owned()));
+        }
+        let mut last = None;
+        for row in 0..rows {
+            let name = self.name(row)?;
+            if matches!(name, Name::Number(..0)) || last.is_some_and(|last| last >= name) {
+                return Err(refuse(format!("the id of row {row} is not above the one before")));
+            }
+            last = Some(name);
+        }
+        Ok(())
+    }
 }
 
 /// How rows are called.

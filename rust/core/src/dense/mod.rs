@@ -13,6 +13,7 @@
 //! files    snapshot <-> directory; the writer, whose every commit happens or does not
 //! ```
 
+mod check;
 mod explain;
 mod files;
 mod filter;
@@ -31,6 +32,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::Verified;
 pub use explain::{Explanation, Looked};
 pub use files::Writer;
 pub use ids::{IdKind, Names, NewIds};

@@ -151,6 +151,15 @@ impl Part {
         }
     }
 
+    /// Refuses ids that do not ascend, and what the body finds wrong with itself.
+    pub(super) fn check(&self, metric: Metric, threads: Threads, cancel: &Cancel) -> Result<()> {
+        self.ids.check(self.rows)?;
+        match &self.body {
+            Body::Flat(flat) => flat.check(metric, threads, cancel),
+            Body::Ivf(ivf) => ivf.check(metric, threads, cancel),
+        }
+    }
+
     /// Writes the numbers of row `row`, as they are kept.
     pub(super) fn read(&self, row: usize, out: &mut [f32]) -> Result<()> {
         match &self.body {

@@ -185,6 +185,15 @@ impl Rows {
         self.dim
     }
 
+    /// A refusal of what the file says, naming it.
+    pub(super) fn refuse(&self, problem: impl std::fmt::Display) -> Error {
+        match &self.numbers {
+            Numbers::F32(numbers) => numbers.refuse(problem),
+            Numbers::F16(halves) => halves.refuse(problem),
+            Numbers::Int8(bytes, _) => bytes.refuse(problem),
+        }
+    }
+
     /// How many.
     pub(super) fn len(&self) -> usize {
         let numbers = match &self.numbers {

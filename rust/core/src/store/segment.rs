@@ -185,13 +185,25 @@ impl Segment {
         let (path, hash) = (path.to_owned(), *hash.as_bytes());
         let mut segment = Self { path, hash, bytes, sections, checksums, checked };
         if verify == Verify::Full {
+            let mut end = HEADER;
             for section in &segment.sections {
                 cancel.check()?;
                 segment.touch(section, 0..section.range.len())?;
+                segment.expect_zeros(end..section.range.start)?;
+                end = section.range.end;
             }
+            segment.expect_zeros(end..start as usize)?;
             segment.checked = Vec::new();
         }
         Ok(segment)
+    }
+
+    /// Refuses anything but zeros where no section lies.
+    fn expect_zeros(&self, gap: Range<usize>) -> Result<()> {
+        if self.bytes.as_slice()[gap].iter().all(|&byte| byte == 0) {
+            return Ok(());
+        }
+        Err(self.refuse("changed: there is something between its sections"))
     }
 
     /// Checks every block of `section` under `range` that nobody has checked yet.

@@ -88,6 +88,20 @@ impl Flat {
         self.rows.read(row, out)
     }
 
+    /// Refuses rows that are not what `metric` prepares, and squares and sketches that are not theirs.
+    pub(super) fn check(&self, metric: Metric, threads: Threads, cancel: &Cancel) -> Result<()> {
+        let squares = self.squares.all()?;
+        self.rows.check(metric, threads, cancel, |i, row, square| {
+            if squares[i].to_bits() != square.to_bits() {
+                return Err(self.rows.refuse(format!("the square of row {i} is not its own")));
+            }
+            if !self.sketch.is_of(&self.rows, i, row)? {
+                return Err(self.rows.refuse(format!("the sketch of row {i} is not its own")));
+            }
+            Ok(())
+        })
+    }
+
     fn rows(&self) -> usize {
         self.squares.len()
     }

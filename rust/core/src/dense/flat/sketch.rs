@@ -87,6 +87,15 @@ impl Sketch {
         Ok(())
     }
 
+    /// Whether the sketch of row `i` of `rows`, whose numbers are `row`, is what [`Sketch::new`] makes.
+    pub(super) fn is_of(&self, rows: &Rows, i: usize, row: &[f32]) -> Result<bool> {
+        let kept = self.get(rows, i..i + 1)?;
+        let mut bytes = kept.bytes.to_vec();
+        let scale = if self.own.is_some() { to_bytes(row, &mut bytes) } else { kept.scales[0] };
+        let made = [scale, rest(row, &bytes, scale)].map(f32::to_bits);
+        Ok(bytes == kept.bytes && made == [kept.scales[0], kept.rests[0]].map(f32::to_bits))
+    }
+
     /// The sketch of `range` of `rows`.
     pub(super) fn get<'a>(&'a self, rows: &'a Rows, range: Range<usize>) -> Result<Bytes<'a>> {
         let dim = rows.dim();

@@ -13,6 +13,7 @@
 //! Positions number the rows in the order of their lists; `rows` leads back to the order of ids.
 
 mod build;
+mod check;
 mod search;
 
 use std::ops::Range;
