@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use magnetite_core::kernels::{self, BLOCK, Columns, Kernels};
+use magnetite_core::kernels::{BLOCK, Columns, Heights, Kernels};
 use magnetite_core::{Matrix, rng::Rng};
 
 const ROWS: usize = 1024;
@@ -67,23 +67,40 @@ fn short(c: &mut Criterion) {
     group.finish();
 }
 
-/// Proposals: 256 rows against 1,024 centroids, and finding the best of them.
-fn proposals(c: &mut Criterion) {
-    let (rows, centroids) = (noise(256, 384), noise(ROWS, 384));
-    let mut out = vec![0.0; 256 * ROWS];
-    let mut group = c.benchmark_group("kernels/proposals");
-    group.throughput(Throughput::Elements((256 * ROWS * 384) as u64));
-    group.bench_function("products", |b| {
-        b.iter(|| kernels::products(black_box(rows.view()), centroids.view(), &mut out));
-    });
-    let (halves, mut found) = (vec![0.5; ROWS], Vec::new());
-    group.throughput(Throughput::Elements(ROWS as u64));
+/// Integer dot products of some queries with 512 rows of bytes, and finding the few that may win.
+fn sketches(c: &mut Criterion) {
+    const SKETCHED: usize = 512;
+    let bytes: Vec<i8> = (0..SKETCHED * 384).map(|i| (i * 37 % 251) as u8 as i8).collect();
+    let numbers: Vec<i16> = (0..8 * 384).map(|i| (i * 7919 % 65_521) as u16 as i16).collect();
+    let mut group = c.benchmark_group("kernels/sketches");
     for kernels in Kernels::available() {
-        group.bench_function(BenchmarkId::new("peaks", kernels.tier().name()), |b| {
-            b.iter(|| {
-                found.clear();
-                kernels.peaks(black_box(&out[..ROWS]), &halves, f32::NEG_INFINITY, 1e-4, &mut found)
+        let tier = kernels.tier().name();
+        for queries in [1, 2, 4, 6, 8] {
+            let mut out = vec![0; queries * SKETCHED];
+            group.throughput(Throughput::Elements((queries * SKETCHED * 384) as u64));
+            group.bench_function(format!("dots_i16/{queries}/{tier}"), |b| {
+                b.iter(|| {
+                    kernels.dots_i16(black_box(&numbers[..queries * 384]), &bytes, 384, &mut out);
+                });
             });
+        }
+        let (sums, ones) = (vec![1; SKETCHED], vec![1.0; SKETCHED]);
+        let heights = Heights {
+            sums: &sums,
+            scales: &ones,
+            rests: &ones,
+            halves: &ones,
+            step: 1.0,
+            reach: 1.0,
+            level: 2.0,
+        };
+        let mut found = Vec::new();
+        group.throughput(Throughput::Elements(SKETCHED as u64));
+        group.bench_function(BenchmarkId::new("reaching", tier), |b| {
+            b.iter(|| kernels.reaching(black_box(&heights), &mut found));
+        });
+        group.bench_function(BenchmarkId::new("surest", tier), |b| {
+            b.iter(|| kernels.surest(black_box(&heights)));
         });
     }
     group.finish();
@@ -107,4 +124,4 @@ fn scan(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vectors, short, proposals, scan);
+criterion_group!(benches, vectors, short, sketches, scan);

@@ -202,22 +202,53 @@ fn a_small_budget_trains_on_fewer_rows() {
 }
 
 #[test]
-fn a_cancelled_fit_returns_at_once() {
-    let rows = blobs(11, 20_000, 64, 500, 1.0);
-    let (cancel, threads) = (Cancel::new(), Threads::new(2).unwrap());
-    let waited = std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let means = KMeans { iterations: 10_000, tolerance: -1.0, ..KMeans::new(1000) };
-            assert!(matches!(means.fit(rows.view(), threads, &cancel), Err(Error::Cancelled)));
-            Instant::now()
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        let asked = Instant::now();
-        cancel.cancel();
-        work.join().unwrap().duration_since(asked)
-    });
-    // 20 ms of work by design; a loaded machine may stretch them.
-    assert!(waited < Duration::from_millis(500), "{waited:?}");
+fn a_cancelled_fit_returns_within_a_tenth_of_a_second() {
+    let rows = blobs(11, 60_000, 128, 500, 1.0);
+    let threads = Threads::new(2).unwrap();
+    let waited = |sleep: u64| {
+        let cancel = Cancel::new();
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                let means = KMeans { iterations: 10_000, tolerance: -1.0, ..KMeans::new(1000) };
+                assert!(matches!(means.fit(rows.view(), threads, &cancel), Err(Error::Cancelled)));
+                Instant::now()
+            });
+            std::thread::sleep(Duration::from_millis(sleep));
+            let asked = Instant::now();
+            cancel.cancel();
+            work.join().unwrap().duration_since(asked)
+        })
+    };
+    // A few ms of work by design, in seeding as in the moves; others may hold the processor once.
+    let least = [50, 300, 600, 900].map(waited).into_iter().min().unwrap();
+    assert!(least < Duration::from_millis(100), "{least:?}");
+}
+
+/// So many clusters that most moves look near by, and so many rows that the first look at few.
+#[test]
+fn moves_among_near_centroids_end_as_low_as_moves_among_all() {
+    let rows = blobs(13, 20_000, 24, 700, 1.2);
+    let means = KMeans { iterations: 20, tolerance: 0.0, ..KMeans::new(512) };
+    let found = fit(&means, rows.view());
+    // The objective is that of a full search, whatever the moves looked at.
+    let exact = oracle::objective(rows.view(), found.centroids.view());
+    assert!((found.objective - exact).abs() < 1e-4 * exact, "{} {exact}", found.objective);
+    // Twenty plain moves from the same rows, by the public parts.
+    let mut centroids = rows.view().gather(&(0..512).map(|i| i * 39).collect::<Vec<_>>());
+    for _ in 0..20 {
+        let nearest = assign(rows.view(), centroids.view(), Threads::ONE, &Cancel::new()).unwrap();
+        for c in 0..512 {
+            let own: Vec<_> = (0..20_000).filter(|&i| nearest[i].centroid == c as u32).collect();
+            for d in 0..24 {
+                let sum: f32 = own.iter().map(|&i| rows.view().row(i)[d]).sum();
+                if !own.is_empty() {
+                    centroids.row_mut(c)[d] = sum / own.len() as f32;
+                }
+            }
+        }
+    }
+    let plain = oracle::objective(rows.view(), centroids.view());
+    assert!(found.objective < 1.02 * plain, "{} {plain}", found.objective);
 }
 
 /// Not a test by itself: prints what the next one compares, under the tier of its environment.

@@ -3,6 +3,7 @@
 //! The result is a function of rows, settings and seed: every assignment is decided by the canonical
 //! kernel, every mean adds its rows in their order, and nothing depends on threads or CPU.
 
+mod near;
 mod nearest;
 mod seed;
 
@@ -13,6 +14,12 @@ pub(crate) use nearest::{Finder, check};
 
 /// Members added to a mean between two looks at the cancel flag: a few milliseconds of work.
 const POLL: usize = 4096;
+
+/// Rows a cluster that the first moves look at, while all rows would teach them no more.
+const EARLY_ROWS: usize = 24;
+/// Those moves end once one lowers the objective by less than this part, and leave at least so many.
+const EARLY_TOLERANCE: f64 = 5e-3;
+const LATE_MOVES: usize = 4;
 
 /// What k-means is asked for. `KMeans { seed: 7, ..KMeans::new(256) }.fit(…)`.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +33,8 @@ pub struct KMeans {
     /// Trains on at most this many rows a cluster, drawn evenly from all of them.
     pub rows_per_cluster: usize,
     /// Bytes that the training rows and what is kept beside each of them may take. Rows used in
-    /// place, because all of them fit, count as if copied. Beside it stand the centroids, and 1 MiB
-    /// of matrix products a thread.
+    /// place, because all of them fit, count as if copied. Beside it stand the centroids, and less
+    /// than 1 MiB a thread.
     pub memory_budget: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,
@@ -88,19 +95,55 @@ impl KMeans {
 
     fn lloyd(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Clusters> {
         let mut centroids = seed::seed(rows, self.clusters, self.seed, threads, cancel)?;
+        let few = self.clusters.saturating_mul(EARLY_ROWS);
+        let mut iterations = 0;
+        if few < rows.rows() / 2 {
+            let sample = Sample::draw(rows, few, Rng::new(self.seed, 3));
+            let moves = self.iterations.saturating_sub(LATE_MOVES);
+            let (tolerance, early) = (self.tolerance.max(EARLY_TOLERANCE), &mut centroids);
+            iterations = self.moves(&sample, early, moves, tolerance, threads, cancel)?.1;
+        }
+        let all = Sample::all(rows);
+        let left = self.iterations - iterations;
+        let (objective, late) =
+            self.moves(&all, &mut centroids, left, self.tolerance, threads, cancel)?;
+        Ok(Clusters { centroids, objective, rows: rows.rows(), iterations: iterations + late })
+    }
+
+    /// Moves `centroids` at most `moves` times; returns the last objective and how often they moved.
+    fn moves(
+        &self,
+        sample: &Sample<'_>,
+        centroids: &mut Matrix,
+        moves: usize,
+        tolerance: f64,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<(f64, usize)> {
+        let near = self.clusters >= 8 * near::NEAR && sample.len() >= 16 * self.clusters;
+        let all = |centroids: &Matrix| nearest(sample, centroids.view(), threads, cancel);
+        let sum = |found: &[Nearest]| found.iter().map(|f| f64::from(f.distance)).sum::<f64>();
+        let mut found = all(centroids)?;
         let mut last = f64::INFINITY;
-        for iterations in 0.. {
-            let mut found = nearest(rows, centroids.view(), threads, cancel)?;
-            let objective: f64 = found.iter().map(|f| f64::from(f.distance)).sum();
-            let still = last - objective <= self.tolerance * last;
-            if iterations >= self.iterations || objective == 0.0 || (last.is_finite() && still) {
-                return Ok(Clusters { centroids, objective, rows: rows.rows(), iterations });
+        for moved in 0.. {
+            let objective = sum(&found);
+            let still = last.is_finite() && last - objective <= tolerance * last;
+            if moved >= moves || objective == 0.0 || still {
+                // Looking near by may have missed some.
+                let objective = if near && moved > 0 { sum(&all(centroids)?) } else { objective };
+                return Ok((objective, moved));
             }
             last = objective;
             fill_empty(&mut found, self.clusters);
-            move_to_means(&mut centroids, rows, &found, threads, cancel)?;
+            let before = Members::new(&found, self.clusters);
+            move_to_means(centroids, sample, &before, threads, cancel)?;
+            found = if near && moved % near::ALL != near::ALL - 1 {
+                near::nearest(sample, centroids.view(), &before, threads, cancel)?
+            } else {
+                all(centroids)?
+            };
         }
-        unreachable!("the loop returns after `self.iterations` moves")
+        unreachable!("the loop returns after `moves` moves")
     }
 }
 
@@ -132,24 +175,70 @@ pub fn assign(
     }
     check("centroids", centroids, threads, cancel)?;
     check("rows", rows, threads, cancel)?;
-    nearest(rows, centroids, threads, cancel)
+    nearest(&Sample::all(rows), centroids, threads, cancel)
 }
 
-/// `count` rows in their order, one drawn from each of `count` even stretches of `rows`; `None` if
-/// that would be all of them.
+/// All rows, or some of them, which stay where they are.
+struct Sample<'a> {
+    rows: MatrixRef<'a>,
+    picks: Option<Vec<usize>>,
+}
+
+impl<'a> Sample<'a> {
+    fn all(rows: MatrixRef<'a>) -> Self {
+        Self { rows, picks: None }
+    }
+
+    /// `count` rows in their order, one from each of `count` even stretches; all, if those are no more.
+    fn draw(rows: MatrixRef<'a>, count: usize, rng: Rng) -> Self {
+        Self { rows, picks: picks(rows.rows(), count, rng) }
+    }
+
+    fn len(&self) -> usize {
+        self.picks.as_ref().map_or(self.rows.rows(), Vec::len)
+    }
+
+    fn row(&self, i: usize) -> &'a [f32] {
+        self.rows.row(self.picks.as_ref().map_or(i, |picks| picks[i]))
+    }
+
+    /// Rows `range` in one run, `gathered` if they are not.
+    fn slice<'b>(
+        &'b self,
+        range: std::ops::Range<usize>,
+        gathered: &'b mut Option<Matrix>,
+    ) -> MatrixRef<'b> {
+        match &self.picks {
+            None => self.rows.slice(range),
+            Some(picks) => gathered.insert(self.rows.gather(&picks[range])).view(),
+        }
+    }
+
+    /// An owned copy of the rows named by `places`.
+    fn gather(&self, places: &[usize]) -> Matrix {
+        match &self.picks {
+            None => self.rows.gather(places),
+            Some(picks) => self.rows.gather(&places.iter().map(|&i| picks[i]).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// Places of `count` of `n` rows, one drawn from each of `count` even stretches; `None` if all.
+fn picks(n: usize, count: usize, mut rng: Rng) -> Option<Vec<usize>> {
+    let start = |i: usize| (i as u128 * n as u128 / count as u128) as usize;
+    (count < n).then(|| (0..count).map(|i| start(i) + rng.below(start(i + 1) - start(i))).collect())
+}
+
+/// A copy of `count` rows in their order, one drawn from each of `count` even stretches of `rows`;
+/// `None` if that would be all of them.
 fn draw(
     rows: MatrixRef<'_>,
     count: usize,
-    mut rng: Rng,
+    rng: Rng,
     threads: Threads,
     cancel: &Cancel,
 ) -> Result<Option<Matrix>> {
-    let n = rows.rows();
-    if count >= n {
-        return Ok(None);
-    }
-    let start = |i: usize| (i as u128 * n as u128 / count as u128) as usize;
-    let picks: Vec<_> = (0..count).map(|i| start(i) + rng.below(start(i + 1) - start(i))).collect();
+    let Some(picks) = picks(rows.rows(), count, rng) else { return Ok(None) };
     let mut sample = Matrix::zeros(count, rows.dim());
     threads.chunks_mut(sample.data_mut(), rows.dim(), 1024, cancel, |first, chunk| {
         for (row, &pick) in chunk.chunks_exact_mut(rows.dim()).zip(&picks[first..]) {
@@ -181,35 +270,52 @@ fn fill_empty(found: &mut [Nearest], clusters: usize) {
     }
 }
 
+/// The rows of each cluster, in their order.
+struct Members {
+    /// Where each cluster ends in `rows`.
+    ends: Vec<usize>,
+    rows: Vec<usize>,
+}
+
+impl Members {
+    fn new(found: &[Nearest], clusters: usize) -> Self {
+        let mut ends = vec![0usize; clusters + 1];
+        found.iter().for_each(|f| ends[f.centroid as usize + 1] += 1);
+        (1..ends.len()).for_each(|c| ends[c] += ends[c - 1]);
+        let mut rows = vec![0usize; found.len()];
+        for (row, f) in found.iter().enumerate() {
+            let end = &mut ends[f.centroid as usize];
+            rows[*end] = row;
+            *end += 1;
+        }
+        // Now ends[c] is the end of cluster c, whose start is the end of the one before.
+        Self { ends, rows }
+    }
+
+    fn of(&self, cluster: usize) -> &[usize] {
+        let start = if cluster == 0 { 0 } else { self.ends[cluster - 1] };
+        &self.rows[start..self.ends[cluster]]
+    }
+}
+
 /// Each centroid becomes the mean of its rows, added in their order in `f64`; one without rows stays.
 fn move_to_means(
     centroids: &mut Matrix,
-    rows: MatrixRef<'_>,
-    found: &[Nearest],
+    sample: &Sample<'_>,
+    members: &Members,
     threads: Threads,
     cancel: &Cancel,
 ) -> Result<()> {
-    let dim = rows.dim();
-    let mut ends = vec![0usize; centroids.view().rows() + 1];
-    found.iter().for_each(|f| ends[f.centroid as usize + 1] += 1);
-    (1..ends.len()).for_each(|c| ends[c] += ends[c - 1]);
-    let mut members = vec![0usize; found.len()];
-    for (row, f) in found.iter().enumerate() {
-        let end = &mut ends[f.centroid as usize];
-        members[*end] = row;
-        *end += 1;
-    }
-    // Now ends[c] is the end of cluster c, whose start is the end of the one before.
+    let dim = sample.rows.dim();
     threads.chunks_mut(centroids.data_mut(), dim, 4, cancel, |first, chunk| {
         let mut sums = vec![0.0f64; dim];
         for (c, centroid) in (first..).zip(chunk.chunks_exact_mut(dim)) {
-            let start = if c == 0 { 0 } else { ends[c - 1] };
-            let members = &members[start..ends[c]];
+            let members = members.of(c);
             sums.fill(0.0);
             for some in members.chunks(POLL) {
                 cancel.check()?;
                 for &row in some {
-                    for (sum, x) in sums.iter_mut().zip(rows.row(row)) {
+                    for (sum, x) in sums.iter_mut().zip(sample.row(row)) {
                         *sum += f64::from(*x);
                     }
                 }

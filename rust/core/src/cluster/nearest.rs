@@ -1,18 +1,12 @@
-//! The nearest centroid of many rows: matrix products propose, the canonical distance decides.
+//! The nearest centroid of many rows: integer dot products propose, the canonical distance decides.
 //!
-//! Let q(c) = x·c − ½|c|², so that |x−c|² = |x|² − 2q(c), and let p(c) be q(c) as computed from a
-//! matrix product. With n = dim, u = 2⁻²⁴, γ = (n+6)·u / (1 − (n+6)·u), R the largest |c| and
-//! M = |x| + R:
-//!
-//! - |p(c) − q(c)| ≤ γ·(|x||c| + ½|c|²) ≤ ½γM², for any order of additions, fused or not;
-//! - the canonical distance ℓ(c) is within γ·|x−c|² ≤ γM² of |x−c|², all its terms being positive.
-//!
-//! If c has the least ℓ and b the largest p, then ℓ(c) ≤ ℓ(b) gives q(c) ≥ q(b) − γM²/(1−γ), hence
-//! p(c) ≥ p(b) − slack with slack = 2γM²/(1−γ). So whoever may be the canonical nearest is within
-//! `slack` of the best proposal; mostly that is one centroid, and a second is looked at now and then.
-//! The +6 also covers the rounding of p(b) − slack. Underflow adds less than n·2⁻¹²⁶.
+//! A row is a query of `kernels::sketch`, in 16 bits a number, and the centroids are its rows, in
+//! bytes: `height` x·c − ½|c|² is largest where |x−c|² is least, and the sketch bounds how far it may
+//! be off. The canonical nearest is among the centroids that may be as high as the surest one is for
+//! certain: mostly one to three, whose canonical distances decide.
 
-use crate::kernels::{self, Columns, Kernels, LANES};
+use super::Sample;
+use crate::kernels::{Columns, Heights, Kernels, LANES, Probe, padded, rest, to_bytes};
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
 
 /// The nearest centroid of a row.
@@ -24,9 +18,11 @@ pub struct Nearest {
     pub distance: f32,
 }
 
-/// Rows and centroids that one matrix product takes; with 384 columns, 3 ms of one core.
-const ROWS: usize = 256;
+/// Rows and centroids between two looks at the cancel flag; with 384 columns, 2 ms of one core.
+const ROWS: usize = 132;
 const TILE: usize = 1024;
+/// Rows whose sums with a tile are computed together.
+const TOGETHER: usize = 6;
 /// Multiplications after which the cancel flag is polled.
 const WORK: usize = 1 << 27;
 /// Rows of few columns after which it is polled.
@@ -66,17 +62,18 @@ pub(crate) fn check(
     threads.blocks(rows.rows(), block, cancel, one).map(drop)
 }
 
-/// The nearest centroid of every row, the lower number on ties. Both have passed [`check`].
+/// The nearest centroid of every row of `sample`, the lower number on ties; all have passed [`check`].
 pub(super) fn nearest(
-    rows: MatrixRef<'_>,
+    sample: &Sample<'_>,
     centroids: MatrixRef<'_>,
     threads: Threads,
     cancel: &Cancel,
 ) -> Result<Vec<Nearest>> {
     let finder = Finder::new(centroids);
-    let mut found = vec![Nearest::default(); rows.rows()];
+    let mut found = vec![Nearest::default(); sample.len()];
     threads.chunks_mut(&mut found, 1, finder.rows(), cancel, |first, found| {
-        finder.find(rows.slice(first..first + found.len()), found, cancel)
+        let mut gathered = None;
+        finder.find(sample.slice(first..first + found.len(), &mut gathered), found, cancel)
     })?;
     Ok(found)
 }
@@ -85,21 +82,58 @@ pub(super) fn nearest(
 pub(crate) struct Finder<'a> {
     kernels: Kernels,
     centroids: MatrixRef<'a>,
-    /// ½|c|² of each centroid.
+    proposer: Proposer,
+}
+
+enum Proposer {
+    /// All distances, of centroids so short that this costs less than proposals.
+    Columns(Columns),
+    Sketch(Sketch),
+}
+
+/// Centroids in bytes.
+#[derive(Default)]
+struct Sketch {
+    bytes: Vec<i8>,
+    scales: Vec<f32>,
+    rests: Vec<f32>,
+    /// ½|c|² of each.
     halves: Vec<f32>,
-    /// The largest |c|.
-    reach: f64,
-    /// The centroids again, if they are so short that all distances cost less than proposals.
-    columns: Option<Columns>,
+    /// The largest canonical |c|².
+    longest: f32,
+}
+
+/// A centroid that may be the nearest of a row.
+struct Proposal {
+    row: usize,
+    centroid: u32,
+    /// The height that it has at most.
+    height: f64,
+}
+
+impl Sketch {
+    fn new(kernels: Kernels, centroids: MatrixRef<'_>) -> Self {
+        let mut bytes = vec![0; centroids.data().len()];
+        let mut sketch = Self::default();
+        for (c, bytes) in centroids.iter().zip(bytes.chunks_exact_mut(centroids.dim())) {
+            let (scale, square) = (to_bytes(c, bytes), kernels.dot(c, c));
+            sketch.scales.push(scale);
+            sketch.rests.push(rest(c, bytes, scale));
+            sketch.halves.push(square / 2.0);
+            sketch.longest = sketch.longest.max(square);
+        }
+        Self { bytes, ..sketch }
+    }
 }
 
 impl<'a> Finder<'a> {
     pub(crate) fn new(centroids: MatrixRef<'a>) -> Self {
         let kernels = Kernels::best();
-        let halves: Vec<f32> = centroids.iter().map(|c| 0.5 * kernels.dot(c, c)).collect();
-        let reach = (2.0 * f64::from(halves.iter().copied().fold(0.0, f32::max))).sqrt();
-        let columns = Columns::new(centroids);
-        Self { kernels, centroids, halves, reach, columns }
+        let proposer = match Columns::new(centroids) {
+            Some(columns) => Proposer::Columns(columns),
+            None => Proposer::Sketch(Sketch::new(kernels, centroids)),
+        };
+        Self { kernels, centroids, proposer }
     }
 
     /// How many rows to bring at once.
@@ -114,32 +148,23 @@ impl<'a> Finder<'a> {
         out: &mut [Nearest],
         cancel: &Cancel,
     ) -> Result<()> {
-        if let Some(columns) = &self.columns {
-            return self.find_short(columns, rows, out, cancel);
-        }
-        let (k, dim) = (self.centroids.rows(), self.centroids.dim());
-        let tile = (WORK / dim / rows.rows().max(1)).clamp(LANES, TILE);
-        let slacks: Vec<f32> = rows.iter().map(|x| self.slack(x)).collect();
-        let mut tops = vec![f32::NEG_INFINITY; rows.rows()];
-        let mut products = vec![0.0; rows.rows() * tile.min(k)];
-        let mut proposals = Vec::with_capacity(2 * rows.rows());
-        let mut peaks = Vec::new();
-        for first in (0..k).step_by(tile) {
+        let sketch = match &self.proposer {
+            Proposer::Columns(columns) => return self.find_short(columns, rows, out, cancel),
+            Proposer::Sketch(sketch) => sketch,
+        };
+        let (probes, numbers) = Probe::all(true, rows);
+        let mut sure = vec![f64::NEG_INFINITY; rows.rows()];
+        let mut proposals = Vec::with_capacity(4 * rows.rows());
+        let tile = (WORK / rows.dim() / rows.rows().max(1)).clamp(LANES, TILE);
+        for first in (0..self.centroids.rows()).step_by(tile) {
             cancel.check()?;
-            let range = first..(first + tile).min(k);
-            let (width, halves) = (range.len(), &self.halves[range.clone()]);
-            let products = &mut products[..rows.rows() * width];
-            kernels::products(rows, self.centroids.slice(range), products);
-            for (row, products) in products.chunks_exact(width).enumerate() {
-                tops[row] =
-                    self.kernels.peaks(products, halves, tops[row], slacks[row], &mut peaks);
-                proposals.extend(peaks.drain(..).map(|(c, p)| (row, first as u32 + c, p)));
-            }
+            let range = first..(first + tile).min(self.centroids.rows());
+            self.propose(sketch, range, &probes, &numbers, &mut sure, &mut proposals);
         }
         out.fill(Nearest { centroid: 0, distance: f32::INFINITY });
         // Tile after tile the numbers of centroids ascend for each row, so `<` keeps the lower one.
-        for (row, centroid, p) in proposals {
-            if p >= tops[row] - slacks[row] {
+        for Proposal { row, centroid, height } in proposals {
+            if height >= sure[row] {
                 let distance =
                     self.kernels.l2(rows.row(row), self.centroids.row(centroid as usize));
                 if distance < out[row].distance {
@@ -148,6 +173,48 @@ impl<'a> Finder<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Proposes centroids of `range` that may be the nearest, and raises what is `sure` of each row.
+    fn propose(
+        &self,
+        sketch: &Sketch,
+        range: std::ops::Range<usize>,
+        probes: &[Probe],
+        numbers: &[i16],
+        sure: &mut [f64],
+        proposals: &mut Vec<Proposal>,
+    ) {
+        let (dim, width) = (self.centroids.dim(), padded(self.centroids.dim()));
+        let bytes = &sketch.bytes[range.start * dim..range.end * dim];
+        let mut sums = vec![0; TOGETHER * range.len()];
+        let mut found = Vec::new();
+        for (first, some) in (0..).step_by(TOGETHER).zip(probes.chunks(TOGETHER)) {
+            let numbers = &numbers[first * width..(first + some.len()) * width];
+            let sums = &mut sums[..some.len() * range.len()];
+            self.kernels.dots_i16(numbers, bytes, dim, sums);
+            for ((row, probe), sums) in (first..).zip(some).zip(sums.chunks_exact(range.len())) {
+                let slack = probe.slack(sketch.longest);
+                let mut heights = Heights {
+                    sums,
+                    scales: &sketch.scales[range.clone()],
+                    rests: &sketch.rests[range.clone()],
+                    halves: &sketch.halves[range.clone()],
+                    step: probe.step,
+                    reach: probe.reach,
+                    level: 0.0,
+                };
+                sure[row] = sure[row].max(f64::from(self.kernels.surest(&heights)) - slack);
+                heights.level = ((sure[row] - slack) as f32).next_down();
+                found.clear();
+                self.kernels.reaching(&heights, &mut found);
+                proposals.extend(found.iter().map(|&place| {
+                    let off = f64::from(probe.reach) * f64::from(heights.rests[place as usize]);
+                    let height = f64::from(heights.height(place as usize)) + off + slack;
+                    Proposal { row, centroid: range.start as u32 + place, height }
+                }));
+            }
+        }
     }
 
     fn find_short(
@@ -167,15 +234,5 @@ impl<'a> Finder<'a> {
             *out = Nearest { centroid: centroid as u32, distance: distances[centroid] };
         }
         Ok(())
-    }
-
-    /// How far below the best proposal for `x` the canonical nearest may lie.
-    fn slack(&self, x: &[f32]) -> f32 {
-        let roundings = (x.len() + 6) as f64 * 2f64.powi(-24);
-        let gamma = roundings / (1.0 - roundings);
-        let reach = f64::from(self.kernels.dot(x, x)).sqrt() + self.reach;
-        // The computed lengths are within γ of the true ones, and one more u rounds to f32.
-        let slack = 2.0 * gamma * reach * reach * (1.0 + 5.0 * gamma);
-        slack as f32 + x.len() as f32 * f32::MIN_POSITIVE
     }
 }

@@ -10,7 +10,7 @@
 //! from the drawn rows choose k by k-means++, squared distance times weight
 //! ```
 
-use super::draw;
+use super::Sample;
 use super::nearest::{Nearest, nearest};
 use crate::kernels::Kernels;
 use crate::{Cancel, Matrix, MatrixRef, Result, Threads, rng::Rng};
@@ -30,18 +30,17 @@ pub(super) fn seed(
     cancel: &Cancel,
 ) -> Result<Matrix> {
     let count = k.saturating_mul(ROWS_PER_CLUSTER).max(LEAST_ROWS);
-    let sample = draw(rows, count, Rng::new(seed, 1), threads, cancel)?;
-    let rows = sample.as_ref().map_or(rows, Matrix::view);
+    let rows = Sample::draw(rows, count, Rng::new(seed, 1));
     let mut rng = Rng::new(seed, 2);
-    let mut drawn = vec![rng.below(rows.rows())];
-    let mut closest = nearest(rows, rows.gather(&drawn).view(), threads, cancel)?;
+    let mut drawn = vec![rng.below(rows.len())];
+    let mut closest = nearest(&rows, rows.gather(&drawn).view(), threads, cancel)?;
     for _ in 0..ROUNDS {
         let picks =
             weighted(closest.iter().map(|c| f64::from(c.distance)), k.div_ceil(2), &mut rng);
         if picks.is_empty() {
             break;
         }
-        let found = nearest(rows, rows.gather(&picks).view(), threads, cancel)?;
+        let found = nearest(&rows, rows.gather(&picks).view(), threads, cancel)?;
         for (closest, found) in closest.iter_mut().zip(found) {
             if found.distance < closest.distance {
                 let centroid = drawn.len() as u32 + found.centroid;
@@ -55,7 +54,7 @@ pub(super) fn seed(
     if drawn.len() < k {
         // Fewer different rows than k: any others will do, and weigh nothing.
         let taken: std::collections::BTreeSet<_> = drawn.iter().copied().collect();
-        drawn.extend((0..rows.rows()).filter(|row| !taken.contains(row)).take(k - taken.len()));
+        drawn.extend((0..rows.len()).filter(|row| !taken.contains(row)).take(k - taken.len()));
         weights.resize(drawn.len(), 0.0);
     }
     let drawn = rows.gather(&drawn);

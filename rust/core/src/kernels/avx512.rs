@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Heights, Kernels, Peaks, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask.

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512::tiles_of_512;
-use super::{Heights, Kernels, Peaks, SHORT, Tier, avx512, padded, portable};
+use super::{Heights, Kernels, SHORT, Tier, avx512, padded, portable};
 use crate::MatrixRef;
 
 tiles_of_512! {

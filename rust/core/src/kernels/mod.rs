@@ -8,7 +8,7 @@
 //! | `least` | the first place of the least value | same place |
 //! | `scan` | integer sums of 4-bit codes | same integers |
 //! | `dots_i16` | integer dot products of bytes | same integers |
-//! | `peaks`, `reaching`, [`products`] | proposals within a derived bound | close; never stored |
+//! | `reaching`, `surest` | proposals within a derived bound | close; never stored |
 //!
 //! What is stored or returned is decided by the canonical kernels: proposals whose gap is below
 //! the bound are looked at again (see `cluster`), so results depend on neither tier nor threads.
@@ -39,8 +39,9 @@ macro_rules! tier {
                 short_dots,
                 short_l2s,
                 least,
-                peaks,
                 reaching,
+                surest,
+                whole,
                 dots_i16,
                 scan,
             })
@@ -86,13 +87,16 @@ macro_rules! tier {
             portable::short_l2s(query, width, blocks, out)
         });
         tier!(@enable $features fn least(values: &[f32]) -> usize { portable::least(values) });
-        tier!(@enable $features fn peaks(
-            products: &[f32], halves: &[f32], best: f32, slack: f32, found: &mut Peaks
-        ) -> f32 {
-            portable::peaks(products, halves, best, slack, found)
-        });
         tier!(@enable $features fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
             portable::reaching(heights, found)
+        });
+        tier!(@enable $features fn surest(heights: &Heights<'_>) -> f32 {
+            portable::surest(heights)
+        });
+        tier!(@enable $features fn whole(
+            query: &[f32], step: f32, most: f64, numbers: &mut [i16]
+        ) -> [f64; 2] {
+            portable::whole(query, step, most, numbers)
         });
         tier!(@all $features $($own)+);
     };
@@ -117,14 +121,12 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod columns;
-mod gemm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 mod sketch;
 
 pub use columns::{Columns, SHORT};
-pub use gemm::products;
 pub use sketch::{Probe, rest, to_bytes};
 
 /// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
@@ -170,9 +172,6 @@ impl Heights<'_> {
         (self.sums[i] as f32 * self.scales[i]) * self.step - self.halves[i]
     }
 }
-
-/// Positions and values that [`Kernels::peaks`] finds.
-pub type Peaks = Vec<(u32, f32)>;
 
 /// An instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -226,8 +225,9 @@ pub struct Kernels {
     short_dots: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
     short_l2s: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
     least: unsafe fn(&[f32]) -> usize,
-    peaks: unsafe fn(&[f32], &[f32], f32, f32, &mut Peaks) -> f32,
     reaching: unsafe fn(&Heights<'_>, &mut Vec<u32>),
+    surest: unsafe fn(&Heights<'_>) -> f32,
+    whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],
     dots_i16: unsafe fn(&[i16], &[i8], usize, &mut [i32]),
     scan: unsafe fn(&[u8], &[u8], &mut [u16]),
 }
@@ -248,8 +248,9 @@ impl Kernels {
         short_dots: portable::short_dots,
         short_l2s: portable::short_l2s,
         least: portable::least,
-        peaks: portable::peaks,
         reaching: portable::reaching,
+        surest: portable::surest,
+        whole: portable::whole,
         dots_i16: portable::dots_i16,
         scan: portable::scan,
     };
@@ -396,23 +397,6 @@ impl Kernels {
         unsafe { (self.least)(values) }
     }
 
-    /// Appends to `found` each position (and value) where `products[i] − halves[i]` is at least
-    /// `best − slack`, `best` being the largest of these and of the one given; returns `best`.
-    ///
-    /// A proposing kernel: positions are exact for the given numbers, which come from [`products`].
-    pub fn peaks(
-        self,
-        products: &[f32],
-        halves: &[f32],
-        best: f32,
-        slack: f32,
-        found: &mut Peaks,
-    ) -> f32 {
-        assert_eq!(products.len(), halves.len(), "peaks needs one half norm a product");
-        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
-        unsafe { (self.peaks)(products, halves, best, slack, found) }
-    }
-
     /// Appends to `found` the places where height + rests·reach is at least the level.
     ///
     /// A proposing kernel in `f32`, whose rounding is in the level; see `dense::flat`.
@@ -421,6 +405,22 @@ impl Kernels {
         assert_eq!(lengths, [heights.sums.len(); 3], "reaching: one number of each kind a row");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.reaching)(heights, found) }
+    }
+
+    /// The largest height − rests·reach, what some row has for certain; −∞ if there are no rows.
+    pub fn surest(self, heights: &Heights<'_>) -> f32 {
+        let lengths = [heights.scales.len(), heights.rests.len(), heights.halves.len()];
+        assert_eq!(lengths, [heights.sums.len(); 3], "surest: one number of each kind a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.surest)(heights) }
+    }
+
+    /// Writes `query` in whole steps of `step`, at most `most` either way, and zeros after it; returns
+    /// Σ xᵢ² and the sum of squares of what the steps leave out.
+    fn whole(self, query: &[f32], step: f32, most: f64, numbers: &mut [i16]) -> [f64; 2] {
+        assert_eq!(numbers.len(), padded(query.len()), "whole: a padded query");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.whole)(query, step, most, numbers) }
     }
 
     /// `out[i·n + j]` = Σ query i · row j, for n rows of `dim` bytes and queries of [`padded`] numbers.

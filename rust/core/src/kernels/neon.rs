@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{BLOCK, Heights, Kernels, Peaks, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 tier! {

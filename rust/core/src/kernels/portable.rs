@@ -5,7 +5,7 @@
 //! columns, each multiply then add in order of position, and is folded in halves at the end: a
 //! function of the numbers alone, whatever the width of a register.
 
-use super::{BLOCK, Heights, LANES, Peaks, SHORT, padded};
+use super::{BLOCK, Heights, LANES, SHORT, padded};
 use crate::MatrixRef;
 
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
@@ -291,55 +291,9 @@ fn smaller(x: f32, y: f32) -> f32 {
     if y < x { y } else { x }
 }
 
-/// Appends to `found` the positions whose `products[i] − halves[i]` is at least `best − slack`,
-/// where `best` is the largest so far; returns the new `best`.
-///
-/// Proposes only: whoever calls decides among the proposals by a canonical kernel.
-#[inline(always)]
-pub(super) fn peaks(
-    products: &[f32],
-    halves: &[f32],
-    best: f32,
-    slack: f32,
-    found: &mut Peaks,
-) -> f32 {
-    let (p_blocks, p_rest) = products.as_chunks::<LANES>();
-    let (h_blocks, h_rest) = halves.as_chunks::<LANES>();
-    let mut tops = [best; LANES];
-    for (p, h) in p_blocks.iter().zip(h_blocks) {
-        for lane in 0..LANES {
-            tops[lane] = larger(tops[lane], p[lane] - h[lane]);
-        }
-    }
-    let rest = p_rest.iter().zip(h_rest).fold(best, |top, (p, h)| larger(top, p - h));
-    let best = tops.into_iter().fold(rest, larger);
-    let wanted = best - slack;
-    for (i, (p, h)) in p_blocks.iter().zip(h_blocks).enumerate() {
-        let mut any = false;
-        for lane in 0..LANES {
-            any |= p[lane] - h[lane] >= wanted;
-        }
-        if any {
-            let first = i * LANES;
-            push_peaks(p, h, wanted, first, found);
-        }
-    }
-    push_peaks(p_rest, h_rest, wanted, p_blocks.len() * LANES, found);
-    best
-}
-
 #[inline(always)]
 fn larger(x: f32, y: f32) -> f32 {
     if y > x { y } else { x }
-}
-
-#[inline(always)]
-fn push_peaks(p: &[f32], h: &[f32], wanted: f32, first: usize, found: &mut Peaks) {
-    for (i, (p, h)) in p.iter().zip(h).enumerate() {
-        if p - h >= wanted {
-            found.push(((first + i) as u32, p - h));
-        }
-    }
 }
 
 /// `out[i·rows + j]` = Σ query i · row j, modulo 2³²; see [`super::Kernels::dots_i16`].
@@ -354,6 +308,50 @@ pub(super) fn dots_i16(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]
                 .fold(0i32, |sum, (q, x)| sum.wrapping_add(i32::from(*q) * i32::from(*x)));
         }
     }
+}
+
+/// The largest height − rests·reach; −∞ if there is none.
+#[inline(always)]
+pub(super) fn surest(heights: &Heights<'_>) -> f32 {
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    let (sums, rest) = heights.sums.as_chunks::<LANES>();
+    for (i, sums) in sums.iter().enumerate() {
+        let range = i * LANES..(i + 1) * LANES;
+        let scales: &[f32; LANES] = heights.scales[range.clone()].try_into().expect("LANES");
+        let rests: &[f32; LANES] = heights.rests[range.clone()].try_into().expect("LANES");
+        let halves: &[f32; LANES] = heights.halves[range].try_into().expect("LANES");
+        for lane in 0..LANES {
+            let height = (sums[lane] as f32 * scales[lane]) * heights.step - halves[lane];
+            tops[lane] = larger(tops[lane], height - rests[lane] * heights.reach);
+        }
+    }
+    let last = heights.sums.len() - rest.len()..heights.sums.len();
+    let last = last.map(|i| heights.height(i) - heights.rests[i] * heights.reach);
+    last.chain(tops).fold(f32::NEG_INFINITY, larger)
+}
+
+/// Writes `query` in whole steps of `step`, at most `most` of them; returns Σ xᵢ² and the sum of
+/// squares of what that leaves out, in eight columns of f64.
+#[inline(always)]
+pub(super) fn whole(query: &[f32], step: f32, most: f64, numbers: &mut [i16]) -> [f64; 2] {
+    /// Added and taken off, it rounds to whole numbers: f64 has no bits below 1 there.
+    const ROUND: f64 = (3u64 << 51) as f64;
+    let (step, steps) = (f64::from(step), if step > 0.0 { 1.0 / f64::from(step) } else { 0.0 });
+    let (mut squares, mut offs) = ([0.0f64; 8], [0.0f64; 8]);
+    for (query, numbers) in query.chunks(8).zip(numbers.chunks_mut(8)) {
+        let mut eight = [0.0f32; 8];
+        eight[..query.len()].copy_from_slice(query);
+        for i in 0..8 {
+            let x = f64::from(eight[i]);
+            let steps = (x * steps).max(-most).min(most);
+            let whole = (steps + ROUND) - ROUND;
+            let off = x - step * whole;
+            numbers[i] = whole as i32 as i16;
+            squares[i] += x * x;
+            offs[i] += off * off;
+        }
+    }
+    [squares.iter().sum(), offs.iter().sum()]
 }
 
 /// Appends to `found` the places of `heights` that reach its level.

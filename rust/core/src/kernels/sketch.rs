@@ -19,13 +19,18 @@
 //! 48u·(a+b)² (l2): γ is taken for n + 64. Underflow is in `tiny`: a term of a sum adds at most 2⁻¹⁴⁹,
 //! and I·s, once rounded, is multiplied by t. Overflow is excluded where vectors enter: by `dense::score` and `cluster::check`.
 
-use super::padded;
+use super::{Kernels, padded};
 use crate::MatrixRef;
 
 /// The least step of `f32`.
 const LEAST: f64 = 1.5e-45;
 /// Larger than one by more than any f64 sum here is rounded.
 const ROUNDED_UP: f64 = 1.0 + 1e-9;
+
+/// The largest |x|, 0 if there is none: sizes have the order of their bits, which is found faster.
+fn largest(row: &[f32]) -> f32 {
+    f32::from_bits(row.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0))
+}
 
 /// Writes each number of `row` in steps of the scale that it returns, the largest as ±127.
 ///
@@ -35,7 +40,7 @@ pub fn to_bytes(row: &[f32], bytes: &mut [i8]) -> f32 {
     /// Added and taken off, it rounds to whole numbers: f64 has no bits below 1 there.
     const ROUND: f64 = (3u64 << 51) as f64;
     assert_eq!(row.len(), bytes.len(), "one byte a number");
-    let largest = row.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let largest = largest(row);
     let scale = (f64::from(largest) / 127.0) as f32;
     if scale == 0.0 {
         bytes.fill(0);
@@ -77,17 +82,9 @@ impl Probe {
         let dim = query.len();
         // With these, no sum of products with bytes leaves 32 bits.
         let most = (i32::MAX as usize / 128 / dim).min(i16::MAX as usize) as f64;
-        let largest = query.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        let largest = largest(query);
         let step = (f64::from(largest) / most) as f32;
-        let steps = if step > 0.0 { 1.0 / f64::from(step) } else { 0.0 };
-        let (mut square, mut off) = (0.0, 0.0);
-        for (number, &x) in numbers.iter_mut().zip(query) {
-            let x = f64::from(x);
-            let whole = (x * steps).round_ties_even().clamp(-most, most);
-            *number = whole as i16;
-            square += x * x;
-            off += (x - f64::from(step) * whole) * (x - f64::from(step) * whole);
-        }
+        let [square, off] = Kernels::best().whole(query, step, most, numbers);
         let (a, e) = (square.sqrt() * ROUNDED_UP, off.sqrt() * ROUNDED_UP);
         let roundings = (dim + 64) as f64 * 2f64.powi(-24);
         Self {
