@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the line that broke")]
 
 mod cluster;
+mod commit;
 mod crash;
 mod dense;
 mod disk;

@@ -89,7 +89,7 @@ def read_parquet(
     ids: str | None = "id",
     *,
     rows: int = 65536,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[Any] | None]]:
+) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
     """Yield the rows of a Parquet file in blocks, as `Index.build` and `Index.add` take them.
 
     Args:
@@ -109,17 +109,28 @@ def read_parquet(
         if missing := [column for column in columns if column not in known]:
             raise ValueError(f"{path} must have a column {missing[0]!r}; it has {known}")
         for batch in file.iter_batches(batch_size=rows, columns=columns):
-            column = batch.column(vectors)
-            flat = column.flatten()
-            if column.null_count or flat.null_count or len(flat) % max(len(column), 1):
-                raise ValueError(f"{path}: column {vectors!r} must hold vectors of one length")
-            block = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
-            lengths = np.diff(np.asarray(column.offsets)) if hasattr(column, "offsets") else None
-            if lengths is not None and (lengths != block.shape[1]).any():
-                raise ValueError(f"{path}: column {vectors!r} must hold vectors of one length")
-            if ids is not None and batch.column(ids).null_count:
+            names = None if ids is None else batch.column(ids)
+            if names is not None and names.null_count:
                 raise ValueError(f"{path}: column {ids!r} must have a value in every row")
-            yield block, None if ids is None else batch.column(ids).to_numpy(zero_copy_only=False)
+            block = _vectors(batch.column(vectors))
+            if block is None:
+                raise ValueError(f"{path}: column {vectors!r} must hold vectors of one length")
+            yield block, None if names is None else names.to_numpy(zero_copy_only=False)
+
+
+def _vectors(column: Any) -> NDArray[Any] | None:  # noqa: ANN401 - a pyarrow array has no types
+    """Return a column of lists as rows; None if they are no lists, or of different lengths."""
+    if not hasattr(column.type, "value_type") or not hasattr(column, "flatten"):
+        return None
+    flat = column.flatten()
+    dim = len(flat) // max(len(column), 1)
+    lengths = np.diff(np.asarray(column.offsets)) if hasattr(column, "offsets") else np.array(dim)
+    if column.null_count or flat.null_count or dim * len(column) != len(flat):
+        return None
+    if (lengths != dim).any():
+        return None
+    numbers: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
+    return numbers.reshape(len(column), dim)
 
 
 def _pair(block: ArrayLike | tuple[ArrayLike, Ids | None]) -> tuple[NDArray[Any], Named | None]:

@@ -113,6 +113,7 @@ def test_parquet_comes_in_blocks_with_its_ids(tmp_path, vectors):
     parquet.write_table(pa.table({"id": [1, 2], "vector": ragged}), tmp_path / "y.parquet")
     for arguments, message in [
         ({}, "vectors of one length"),
+        ({"vectors": "id"}, "column 'id' must hold vectors"),
         ({"vectors": "x"}, "column 'x'"),
         ({"ids": "x"}, "column 'x'"),
     ]:

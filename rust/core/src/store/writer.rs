@@ -75,9 +75,9 @@ impl Writer {
         })
     }
 
-    /// Whether the directory has a manifest that can be read.
+    /// Whether the directory has a manifest, be it damaged.
     pub fn holds_index(&self) -> bool {
-        self.manifest.is_some()
+        self.directory.join(manifest::FILE).exists()
     }
 
     /// Where.
