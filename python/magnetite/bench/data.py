@@ -28,14 +28,22 @@ class Data:
 
     def fingerprint(self) -> str:
         """Return a name for the vectors that no others have."""
-        digest = hashlib.blake2b(repr(self.vectors.shape).encode(), digest_size=8)
-        digest.update(self.vectors.data)
-        return digest.hexdigest()
+        return _digest(self.vectors)
+
+    def asked(self) -> str:
+        """Return a name for the queries and their answers."""
+        return _digest(self.queries) + _digest(self.truth)
 
     def recall(self, ids: Found, k: int) -> float:
         """Return the part of the true `k` that `ids` hold, over the first `len(ids)` queries."""
         truth = self.truth[: len(ids), :k]
         return float((ids[:, :, None] == truth[:, None, :]).any(axis=1).mean())
+
+
+def _digest(array: NDArray[Any]) -> str:
+    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load(vectors: Path, queries: Path | None, truth: Path | None, threads: int) -> Data:

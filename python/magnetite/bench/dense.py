@@ -43,6 +43,7 @@ class Options:
     seconds: float = 0.3  # of one system in one round, about
     quick: bool = False
     cache: Path | None = None  # the peers' built indexes and curves
+    cached_only: bool = False  # leave out peers that the cache does not hold
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,6 @@ class Candidate:
     path: Path
     bytes: int
     build_s: float
-    threads: int  # of the build
     points: tuple[Point, ...]  # the frontier
 
 
@@ -104,6 +104,10 @@ def run(data: Data, options: Options, say: Say) -> Report:
     with _folder(options.cache) as folder:
         for class_ in options.classes:
             systems = _systems(class_, data, options)
+            if options.cached_only:
+                about = [_home(system, data, folder) / "about.json" for system in systems]
+                pairs = zip(systems, about, strict=True)
+                systems = [system for system, at in pairs if system.ours or at.is_file()]
             found = [_prepare(system, data, options, folder, say) for system in systems]
             report.curves[class_] = found
             wanted = (EXACT,) if class_ == "exact" else options.recalls
@@ -125,39 +129,40 @@ def _systems(class_: str, data: Data, options: Options) -> list[System]:
     return [ours, *peers.integers(options.against, n, dim)]
 
 
+def _home(system: System, data: Data, folder: Path) -> Path:
+    """Return where the index and the curve of a system are kept."""
+    about = f"{data.fingerprint()} {system.name} {system.version()} {resolve_threads()}T"
+    return folder / re.sub(r"[^\w]+", "-", about)
+
+
 def _prepare(system: System, data: Data, options: Options, folder: Path, say: Say) -> Candidate:
     """Build and sweep a system, or take what an earlier run kept of a peer."""
-    threads = resolve_threads()
-    name = re.sub(
-        r"[^\w]+", "-", f"{data.fingerprint()} {system.name} {system.version()} {threads}T"
-    )
-    path = folder / name
-    about = path / "about.json"
-    if not system.ours and about.is_file():
-        said = json.loads(about.read_text())
-        points = [Point(recall, rate, tuple(some)) for recall, rate, some in said["points"]]
-        return Candidate(
-            system, path / "index", said["bytes"], said["build_s"], threads, tuple(points)
+    path = _home(system, data, folder)
+    about, index = path / "about.json", None
+    swept = [data.asked(), options.k, min(options.recalls), max(options.recalls)]
+    said = {} if system.ours or not about.is_file() else json.loads(about.read_text())
+    if not said:
+        path.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        with peers.quiet():
+            index = system.build(data.vectors, resolve_threads())
+        said["build_s"] = time.perf_counter() - start
+        _remove(path / "index")
+        said["bytes"] = system.write(index, path / "index")
+        say(
+            f"{system.name}: built in {said['build_s']:.1f} s with {resolve_threads()} threads, "
+            f"{said['bytes'] / len(data.vectors):.0f} bytes a vector"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    with peers.quiet():
-        index = system.build(data.vectors, threads)
-    build_s = time.perf_counter() - start
-    _remove(path / "index")
-    size = system.write(index, path / "index")
-    points = _sweep(system, index, data, options)
-    say(
-        f"{system.name}: built in {build_s:.1f} s with {threads} threads, "
-        f"{size / len(data.vectors):.0f} bytes a vector; {len(points)} settings worth having"
-    )
-    said = {
-        "bytes": size,
-        "build_s": build_s,
-        "points": [(point.recall, point.rate, point.setting) for point in points],
-    }
-    about.write_text(json.dumps(said))
-    return Candidate(system, path / "index", size, build_s, threads, tuple(points))
+    if said.get("swept") != swept:
+        with peers.quiet():
+            index = system.read(path / "index", data.vectors) if index is None else index
+        points = _sweep(system, index, data, options)
+        say(f"{system.name}: {len(points)} settings worth having")
+        said["swept"] = swept
+        said["points"] = [(point.recall, point.rate, point.setting) for point in points]
+        about.write_text(json.dumps(said))
+    points = [Point(recall, rate, tuple(setting)) for recall, rate, setting in said["points"]]
+    return Candidate(system, path / "index", said["bytes"], said["build_s"], tuple(points))
 
 
 def _sweep(system: System, index: Any, data: Data, options: Options) -> list[Point]:

@@ -10,6 +10,8 @@ from magnetite.bench.curve import Setting
 from magnetite.bench.data import Floats, Found
 from magnetite.index import Index
 
+_NEVER = -1  # slack that ends no search early
+
 Way = Literal["exact", "lists", "graph"]  # how a system finds; lists are held against lists
 
 
@@ -78,23 +80,33 @@ class Ours:
         return Index.open(path)
 
     def settings(self, index: Index) -> Sequence[Setting]:
-        """Probes and rows to score exactly; one empty setting if there is nothing to set."""
+        """Probes, rows to score exactly and slack in thousandths; nothing for a flat index."""
         if index.lists is None:
             return [()]
-        parts = [0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4]
-        rescore = [20, 40, 60, 100, 200, 300] if self.thorough else [40, 80, 160]
-        probes = sorted({max(1, round(part * index.lists)) for part in parts})
-        return [(some, rows) for some in probes for rows in rescore]
+        rescore = (40, 60, 100, 200, 300) if self.thorough else (60, 100, 200)
+        fixed = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35)
+        slacks = (0, 20, 40, 60, 80, 110, 150, 200, 280)
+        settings = {(part, rows, _NEVER) for part in fixed for rows in rescore}
+        settings |= {(part, r, slack) for part in (0.08, 0.3) for r in rescore for slack in slacks}
+        probes = {part: max(1, round(part * index.lists)) for part, _, _ in settings}
+        return sorted({(probes[part], rows, slack) for part, rows, slack in settings})
 
     def say(self, setting: Setting) -> str:
         """Name the knobs."""
-        return f"probes={setting[0]} rescore={setting[1]}" if setting else ""
+        if not setting:
+            return ""
+        probes, rescore, slack = setting
+        early = "" if slack == _NEVER else f" slack={slack / 1000:g}"
+        return f"probes={probes} rescore={rescore}{early}"
 
     def search(
         self, index: Index, queries: Floats, k: int, setting: Setting, threads: int
     ) -> Found:
         """Search."""
-        probes, rescore = setting or (None, None)
-        hits = index.search(queries, k, probes=probes, rescore=rescore, threads=threads)
+        probes, rescore, slack = setting or (None, None, _NEVER)
+        early = None if slack == _NEVER else slack / 1000
+        hits = index.search(
+            queries, k, probes=probes, rescore=rescore, slack=early, threads=threads
+        )
         ids: Found = hits.ids
         return ids

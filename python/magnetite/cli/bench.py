@@ -22,6 +22,7 @@ _HELP = {
     "recalls": "Part of the true neighbours to be found; speeds are compared at exactly that.",
     "quick": "Fewer settings of ours, one thread, one batch, fewer rounds.",
     "cache": "Folder that keeps the peers' built indexes for the next run.",
+    "cached": "Leave out peers that the cache does not hold.",
     "json": "Write one JSON line a measurement.",
     "plot": "Draw recall against speed, as SVG or PNG.",
 }
@@ -55,6 +56,7 @@ def command() -> None:
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--quick", is_flag=True, help=_HELP["quick"])
 @click.option("--cache", type=path_out, help=_HELP["cache"])
+@click.option("--cached-only", is_flag=True, help=_HELP["cached"])
 @click.option("--json", "json_out", type=path_out, help=_HELP["json"])
 @click.option("--plot", "plot_out", type=path_out, help=_HELP["plot"])
 def dense(
@@ -72,6 +74,7 @@ def dense(
     plot_out: Path | None,
     *,
     quick: bool,
+    cached_only: bool,
 ) -> None:
     """Vector search: queries per second at the same recall, ours beside others'."""
     from magnetite.bench import Options, plots, run, summary
@@ -87,6 +90,7 @@ def dense(
         rounds=3 if quick else rounds,
         quick=quick,
         cache=cache,
+        cached_only=cached_only,
     )
     data = _data(vectors, queries, truth, options.threads[-1])
     click.echo(f"{data.name}: {data.vectors.shape[0]:,} x {data.vectors.shape[1]}", err=True)
