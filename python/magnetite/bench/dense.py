@@ -98,8 +98,10 @@ class Report:
 Say = Callable[[str], None]
 
 
-def run(data: Data, options: Options, say: Say) -> Report:
-    """Build, sweep and time every system; `say` hears of each step."""
+def run(
+    data: Data, options: Options, say: Say, keep: Callable[[Row], None] = lambda _: None
+) -> Report:
+    """Build, sweep and time every system; `say` hears of each step, `keep` gets each row."""
     report = Report(data)
     with _folder(options.cache) as folder:
         for class_ in options.classes:
@@ -112,7 +114,9 @@ def run(data: Data, options: Options, say: Say) -> Report:
             report.curves[class_] = found
             wanted = (EXACT,) if class_ == "exact" else options.recalls
             for recall in wanted:
-                report.rows += _measure(class_, recall, found, data, options, say)
+                for row in _measure(class_, recall, found, data, options, say):
+                    keep(row)
+                    report.rows.append(row)
     return report
 
 
@@ -194,7 +198,7 @@ def _measure(
     data: Data,
     options: Options,
     say: Say,
-) -> list[Row]:
+) -> Iterator[Row]:
     """Time ours and the peers that matter at `recall`, for all threads and batches."""
     work = "exact" if class_ == "exact" else f"recall@{options.k} = {recall:g}"
     for candidate in found:
@@ -203,7 +207,6 @@ def _measure(
             say(f"{work}: {candidate.system.name} reaches {highest:.4f} in this sweep")
     chosen = _chosen(found, recall)
     runs = [_Run(candidate, data, options, recall) for candidate in chosen]
-    rows = []
     for threads in options.threads:
         for batch in _batches(class_, len(data.queries), options):
             times = _in_turns(runs, batch, threads, data, options)
@@ -211,11 +214,9 @@ def _measure(
                 run.row(work, class_, recall, threads, batch, kept)
                 for run, kept in zip(runs, times, strict=True)
             ]
-            some = _with_ratios(some)
-            for row in some:
+            for row in _with_ratios(some):
                 say(show(row))
-            rows += some
-    return rows
+                yield row
 
 
 def _chosen(found: Sequence[Candidate], recall: float) -> list[Candidate]:

@@ -1,5 +1,6 @@
 """`magnetite bench`: how fast this is on your data, beside other libraries."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import click
 from magnetite.cli.shell import examples, file_in, path_out
 
 if TYPE_CHECKING:
-    from magnetite.bench import Data
+    from magnetite.bench import Data, Row
 
 _PROSE = Path(__file__).parents[4] / "shared" / "data" / "prose"  # beside a checkout
 _HELP = {
@@ -94,9 +95,14 @@ def dense(
     )
     data = _data(vectors, queries, truth, options.threads[-1])
     click.echo(f"{data.name}: {data.vectors.shape[0]:,} x {data.vectors.shape[1]}", err=True)
-    report = run(data, options, lambda line: click.echo(line, err=True))
-    if json_out is not None:
-        json_out.write_text("".join(row.as_json() + "\n" for row in report.rows))
+    with ExitStack() as stack:
+        out = None if json_out is None else stack.enter_context(json_out.open("w"))
+
+        def keep(row: "Row") -> None:
+            if out is not None:
+                print(row.as_json(), file=out, flush=True)
+
+        report = run(data, options, lambda line: click.echo(line, err=True), keep)
     if plot_out is not None:
         plots.write(report, plot_out)
     click.echo(summary(report.rows))
