@@ -34,7 +34,7 @@ pub struct KMeans {
     pub rows_per_cluster: usize,
     /// Bytes that the training rows and what is kept beside each of them may take. Rows used in
     /// place, because all of them fit, count as if copied. Beside it stand the centroids, and less
-    /// than 1 MiB a thread.
+    /// than 1 MiB a thread for rows of up to 1,024 numbers.
     pub memory_budget: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,
