@@ -110,8 +110,8 @@ fn sketches(c: &mut Criterion) {
 fn scan(c: &mut Criterion) {
     let mut group = c.benchmark_group("kernels/scan");
     for parts in [48, 192] {
-        let blocks: Vec<u8> = (0..64 * 16 * parts).map(|i| (i * 37 % 251) as u8).collect();
-        let tables: Vec<u8> = (0..16 * parts).map(|i| (i * 53 % 256) as u8).collect();
+        let blocks: Vec<u8> = (0..64 * 8 * parts).map(|i| (i * 37 % 251) as u8).collect();
+        let tables: Vec<u8> = (0..16 * parts).map(|i| (i * 53 % 32) as u8).collect();
         let mut out = vec![0; 64 * BLOCK];
         group.throughput(Throughput::Elements((64 * BLOCK * parts) as u64));
         for kernels in Kernels::available() {

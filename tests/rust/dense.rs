@@ -333,6 +333,23 @@ proptest! {
 }
 
 #[test]
+fn slack_trades_codes_for_recall_and_without_bound_changes_nothing() {
+    let vectors = clustered(20_000, 32, 200, 7);
+    let queries = clustered(100, 32, 200, 8);
+    let index = ivf(vectors.view(), Metric::Cosine, None, 2);
+    let run = |slack| {
+        let search = Search { probes: Some(200), slack, ..Search::default() };
+        index.search(queries.view(), &search, Threads::ONE, &Cancel::new()).unwrap()
+    };
+    let codes = |hits: &Hits<'_>| hits.costs.iter().map(|cost| cost.codes).sum::<u64>();
+    let all = run(None);
+    assert_eq!(bits(&run(Some(f32::INFINITY))), bits(&all));
+    let (some, few) = (run(Some(0.3)), run(Some(-0.3)));
+    assert!(codes(&few) < codes(&some) && codes(&some) < codes(&all));
+    assert_eq!(few.counts, all.counts);
+}
+
+#[test]
 fn two_builds_of_one_seed_are_the_same_bytes_for_any_number_of_threads() {
     let vectors = clustered(3000, 20, 30, 3);
     let one = ivf(vectors.view(), Metric::Cosine, None, 1).to_segment().unwrap();

@@ -1,6 +1,8 @@
 //! Every tier against the portable one, bit for bit, and against the oracle within derived bounds.
 
-use magnetite_core::kernels::{self, BLOCK, Columns, Heights, Kernels, LANES, SHORT, Tier};
+use magnetite_core::kernels::{
+    self, BLOCK, Columns, GROUP, Heights, Kernels, LANES, MOST_ENTRY, SHORT, Tier,
+};
 use magnetite_core::{MatrixRef, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -289,35 +291,106 @@ proptest! {
     }
 
     #[test]
-    fn scans_equal_the_oracle_on_every_tier(seed: u64, parts in 1usize..70, blocks in 0usize..4) {
+    fn scans_equal_the_oracle_on_every_tier(
+        seed: u64, parts in 1usize..70, blocks in 0usize..6, least in 0u16..2_000,
+    ) {
         let mut rng = Rng::new(seed, 0);
-        let tables: Vec<u8> = (0..16 * parts).map(|_| rng.below(256) as u8).collect();
+        let most = MOST_ENTRY as usize + 1;
+        let tables: Vec<u8> = (0..16 * parts).map(|_| rng.below(most) as u8).collect();
         let codes: Vec<u8> = (0..blocks * BLOCK * parts).map(|_| rng.below(16) as u8).collect();
         let wanted: Vec<_> = oracle::scan(&tables, &codes, parts).iter().map(|s| *s as u16).collect();
-        let packed = interleave(&codes, parts);
+        let passing: Vec<_> = (0u32..).zip(wanted.iter().copied()).filter(|(_, s)| *s >= least).collect();
+        let (tables, packed) = (whole_groups(&tables), interleave(&codes, parts));
         for kernels in Kernels::available() {
             let mut out = vec![7; blocks * BLOCK];
             kernels.scan(&tables, &packed, &mut out);
             prop_assert_eq!(&out, &wanted);
+            let mut found = vec![(9, 9)];
+            kernels.scan_from(&tables, &packed, least, &mut found);
+            prop_assert_eq!(&found[1..], &passing[..]);
+        }
+    }
+
+    #[test]
+    fn tables_of_all_parts_have_the_bits_of_each_product_alone(
+        seed: u64, parts in 1usize..20, width in 0u32..5, sixteens in 1usize..3,
+    ) {
+        let (mut rng, width, centroids) = (Rng::new(seed, 0), 2usize.pow(width), 16 * sixteens);
+        let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.unit() as f32 - 0.5).collect() };
+        let (query, books) = (numbers(parts * width), numbers(parts * centroids * width));
+        let rows = MatrixRef::new(&books, width).unwrap();
+        let book = |part: usize| rows.slice(part * centroids..(part + 1) * centroids);
+        let columns: Vec<f32> =
+            (0..parts).flat_map(|p| Columns::new(book(p)).unwrap().blocks().to_vec()).collect();
+        let each = |one: fn(Kernels, &[f32], &[f32]) -> f32| -> Vec<f32> {
+            let part = |p: usize| &query[p * width..(p + 1) * width];
+            (0..parts * centroids).map(|i| one(portable(), part(i / centroids), rows.row(i))).collect()
+        };
+        for kernels in Kernels::available() {
+            let mut out = vec![7.0; parts * centroids];
+            kernels.part_dots(&query, width, &columns, &mut out);
+            prop_assert_eq!(bits(&out), bits(&each(Kernels::dot)));
+            kernels.part_l2s(&query, width, &columns, &mut out);
+            prop_assert_eq!(bits(&out), bits(&each(Kernels::l2)));
+        }
+    }
+
+    #[test]
+    fn steps_lie_within_half_a_step_and_are_the_same_on_every_tier(
+        seed: u64, parts in 0usize..50, scale in -20i32..20, most in 20f32..3_000.0,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let number = |_| (rng.unit() as f32 - 0.5) * 2f32.powi(scale);
+        let entries: Vec<f32> = (0..16 * parts).map(number).collect();
+        let mut wanted = vec![0; entries.len()];
+        let (step, bias) = portable().to_steps(&entries, most, &mut wanted);
+        let mut least = 0.0;
+        for (entries, steps) in entries.chunks(16).zip(wanted.chunks(16)) {
+            let low = entries.iter().copied().fold(f32::INFINITY, f32::min);
+            least += f64::from(low);
+            for (entry, &whole) in entries.iter().zip(steps) {
+                prop_assert!(f32::from(whole) <= MOST_ENTRY);
+                let off = f64::from(entry - low) - f64::from(step) * f64::from(whole);
+                prop_assert!(off.abs() <= 0.5001 * f64::from(step));
+            }
+        }
+        let size = entries.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        prop_assert!((f64::from(bias) - least).abs() <= (parts * parts) as f64 * U * f64::from(size));
+        let largest = |part: &[u8]| f32::from(part.iter().copied().max().unwrap_or(0));
+        let sum: f32 = wanted.chunks(16).map(largest).sum();
+        prop_assert!(sum <= 1.0001 * most + parts as f32 / 2.0);
+        for kernels in Kernels::available() {
+            let mut out = vec![7; entries.len()];
+            let (a, b) = kernels.to_steps(&entries, most, &mut out);
+            prop_assert_eq!((a.to_bits(), b.to_bits(), &out), (step.to_bits(), bias.to_bits(), &wanted));
         }
     }
 }
 
+/// Tables with those of the parts that only fill a group up.
+fn whole_groups(tables: &[u8]) -> Vec<u8> {
+    let mut whole = tables.to_vec();
+    whole.resize(tables.len().next_multiple_of(16 * GROUP), 0);
+    whole
+}
+
 /// Rows of codes as the scan reads them, from the words of its documentation.
 fn interleave(codes: &[u8], parts: usize) -> Vec<u8> {
-    let code = |row: usize, part: usize| codes[row * parts + part];
-    let blocks = codes.len() / parts / BLOCK;
+    let code = |row: usize, part: usize| if part < parts { codes[row * parts + part] } else { 0 };
+    let (blocks, groups) = (codes.len() / parts / BLOCK, parts.div_ceil(GROUP));
+    let groups = (0..blocks).flat_map(|b| (0..groups).map(move |g| (b, GROUP * g)));
     let places =
-        (0..blocks).flat_map(|b| (0..parts).flat_map(move |p| (0..16).map(move |j| (b, p, j))));
-    places.map(|(b, p, j)| code(b * BLOCK + j, p) | code(b * BLOCK + j + 16, p) << 4).collect()
+        groups.flat_map(|(b, part)| (0..32).map(move |j| (b * BLOCK + j % 16, part + j / 16)));
+    places.map(|(row, part)| code(row, part) | code(row, part + 2) << 4).collect()
 }
 
 #[test]
 fn the_largest_sums_do_not_saturate_on_any_tier() {
-    // 257 parts of 255 are exactly 65,535; 258 wrap to 254 everywhere rather than stick.
-    for (parts, wanted) in [(1, 255), (2, 510), (256, 65_280), (257, 65_535), (258, 254u16)] {
-        let tables = vec![255; 16 * parts];
-        let blocks = vec![0xA5; 2 * 16 * parts];
+    // 2,114 parts of 31 are 65,534; 2,115 wrap to 29 everywhere rather than stick.
+    let most = MOST_ENTRY as u8;
+    for (parts, wanted) in [(1, 31), (2, 62), (256, 7_936), (2_114, 65_534), (2_115, 29u16)] {
+        let tables = whole_groups(&vec![most; 16 * parts]);
+        let blocks = vec![0xA5; tables.len()];
         for kernels in Kernels::available() {
             let mut out = [0; 2 * BLOCK];
             kernels.scan(&tables, &blocks, &mut out);
@@ -346,17 +419,18 @@ fn the_largest_integer_dot_products_are_exact() {
 
 #[test]
 fn neighbouring_codes_do_not_spill_into_each_other() {
-    // One code of the block reads 255 everywhere, the others 0: sums of pairs of bytes must part.
-    let parts = 257;
+    // One code of the block reads 31 everywhere, the others 0: sums of pairs of bytes must part.
+    let parts = 2_114;
     let mut tables = vec![0; 16 * parts];
-    tables.chunks_mut(16).for_each(|part| part[9] = 255);
+    tables.chunks_mut(16).for_each(|part| part[9] = MOST_ENTRY as u8);
+    let tables = whole_groups(&tables);
     for lit in 0..BLOCK {
         let codes: Vec<u8> =
             (0..BLOCK * parts).map(|i| if i / parts == lit { 9 } else { 4 }).collect();
         for kernels in Kernels::available() {
             let mut out = [0; BLOCK];
             kernels.scan(&tables, &interleave(&codes, parts), &mut out);
-            let wanted: [u16; BLOCK] = std::array::from_fn(|i| if i == lit { 65_535 } else { 0 });
+            let wanted: [u16; BLOCK] = std::array::from_fn(|i| if i == lit { 65_534 } else { 0 });
             assert_eq!(out, wanted, "{:?}", kernels.tier());
         }
     }

@@ -125,9 +125,11 @@ fn contradictions_under_right_checksums_are_named() {
     rewrite(directory.path(), 1, "rows", twice);
     expect(directory.path(), "two places");
 
-    let directory = of(lists, Metric::Dot, NewIds::Rows);
-    rewrite(directory.path(), 1, "centroids", nan);
-    expect(directory.path(), "`centroids` is not finite");
+    for section in ["centroid scale", "spreads"] {
+        let directory = of(lists, Metric::Dot, NewIds::Rows);
+        rewrite(directory.path(), 1, section, nan);
+        expect(directory.path(), &format!("`{section}` is not finite"));
+    }
 
     let directory = of(lists, Metric::Dot, NewIds::Numbers(&numbers));
     rewrite(directory.path(), 2, "rows", |_| ());

@@ -58,7 +58,8 @@ impl Index {
                 let k = search.k + group.spare;
                 let found = part.search(query, k, filter, search, Threads::ONE, cancel)?;
                 let Cost { codes, rows: scored } = found[0].cost;
-                let (probed, allowed) = part.probed(query.row(0), filter.of(0), codes)?;
+                let (probed, allowed) =
+                    part.probed(query.row(0), k, filter.of(0), search, cancel)?;
                 let (rows, lists) = (part.rows(), part.lists());
                 parts.push(Looked {
                     rows,

@@ -94,8 +94,9 @@ pub struct Search<'a> {
     pub probes: Option<usize>,
     /// Rows to score exactly, at least `k`; the index's own choice if `None`. A flat index scores all.
     pub rescore: Option<usize>,
-    /// Ends a search before `probes` lists once what the next list may reach lies this far, in
-    /// lengths of the query, below the code of the k-th best row so far; never if `None`.
+    /// Ends a search before `probes` lists once what the next list may reach lies so far below the
+    /// code of the k-th best row so far, in lengths of the query; never if `None`, nor under l2.
+    /// Smaller is faster and finds less.
     pub slack: Option<f32>,
     /// Decides probes, rescore and slack: part of the true results to be found on average, by the
     /// curve of [`Index::measure`].

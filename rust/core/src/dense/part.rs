@@ -137,17 +137,19 @@ impl Part {
         }
     }
 
-    /// The lists in which a search of `query` scanned so many codes, in that order, and how many of
-    /// these were of rows that are `allowed`.
+    /// The lists that a search of `query` looks into, in that order, and how many of their codes are
+    /// of rows that are `allowed`.
     pub(super) fn probed(
         &self,
         query: &[f32],
+        k: usize,
         allowed: Option<&Allowed>,
-        codes: u64,
+        search: &Search<'_>,
+        cancel: &Cancel,
     ) -> Result<(Vec<u32>, u64)> {
         match &self.body {
-            Body::Flat(_) => Ok((Vec::new(), codes)),
-            Body::Ivf(ivf) => ivf.probed(query, allowed, codes),
+            Body::Flat(_) => Ok((Vec::new(), 0)),
+            Body::Ivf(ivf) => ivf.probed(query, k.min(self.rows), allowed, search, cancel),
         }
     }
 

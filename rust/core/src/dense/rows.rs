@@ -251,6 +251,17 @@ impl Rows {
         Ok(score[0])
     }
 
+    /// Asks for row `i` before it is scored.
+    pub(super) fn prefetch(&self, kernels: Kernels, i: usize) -> Result<()> {
+        let places = i * self.dim..(i + 1) * self.dim;
+        match &self.numbers {
+            Numbers::F32(numbers) => kernels.prefetch(numbers.get(places)?),
+            Numbers::F16(halves) => kernels.prefetch(halves.get(places)?),
+            Numbers::Int8(bytes, _) => kernels.prefetch(bytes.get(places)?),
+        }
+        Ok(())
+    }
+
     /// Writes the first numbers that row `i` stands for, as many as `out` holds.
     pub(super) fn read(&self, i: usize, out: &mut [f32]) -> Result<()> {
         let places = i * self.dim..i * self.dim + out.len();

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Heights, Kernels, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// Queries of one tile of `dots_i16`: with two rows, 12 of the 16 registers hold sums.
@@ -11,51 +11,116 @@ const QUERIES: usize = 6;
 tier! {
     Avx2, is_x86_feature_detected, ["avx2"];
 
-    // One load holds two parts of a block, one a half register, and so does one load of tables.
-    // A shuffle looks up 32 entries; entries of neighbouring codes are added as the two bytes of a
-    // 16-bit sum, the upper ones again on their own, so that they can be taken off at the end.
     fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
-        let nibble = _mm256_set1_epi8(15);
-        for (block, out) in blocks.chunks_exact(tables.len()).zip(out.as_chunks_mut::<BLOCK>().0) {
-            let mut sums = [_mm256_setzero_si256(); 4];
-            let mut add = |codes: __m256i, table: __m256i| {
-                let low = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble));
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
-                let high = _mm256_shuffle_epi8(table, high);
-                sums[0] = _mm256_add_epi16(sums[0], low);
-                sums[1] = _mm256_add_epi16(sums[1], _mm256_srli_epi16::<8>(low));
-                sums[2] = _mm256_add_epi16(sums[2], high);
-                sums[3] = _mm256_add_epi16(sums[3], _mm256_srli_epi16::<8>(high));
-            };
-            let (codes, last_codes) = block.as_chunks::<32>();
-            let (pairs, last_table) = tables.as_chunks::<32>();
-            for (codes, table) in codes.iter().zip(pairs) {
-                // SAFETY: each reference covers the 32 bytes read; unaligned loads.
-                let (codes, table) = unsafe {
-                    (
-                        _mm256_loadu_si256(codes.as_ptr().cast()),
-                        _mm256_loadu_si256(table.as_ptr().cast()),
-                    )
-                };
-                add(codes, table);
+        let size = tables.len() / 2;
+        for (pair, out) in blocks.chunks(2 * size).zip(out.chunks_mut(2 * BLOCK)) {
+            let (first, second) = pair.split_at(size);
+            if second.is_empty() {
+                store(sums(tables, [first])[0], out);
+            } else {
+                let [one, two] = sums(tables, [first, second]);
+                store(one, &mut out[..BLOCK]);
+                store(two, &mut out[BLOCK..]);
             }
-            if let (Some(codes), Some(table)) =
-                (last_codes.first_chunk::<16>(), last_table.first_chunk::<16>())
-            {
-                // SAFETY: each reference covers the 16 bytes read. The upper half is a part whose
-                // codes and entries are all 0.
-                let (codes, table) = unsafe {
-                    (
-                        _mm256_zextsi128_si256(_mm_loadu_si128(codes.as_ptr().cast())),
-                        _mm256_zextsi128_si256(_mm_loadu_si128(table.as_ptr().cast())),
-                    )
-                };
-                add(codes, table);
-            }
-            let (low, high) = out.split_at_mut(16);
-            store(low, sums[0], sums[1]);
-            store(high, sums[2], sums[3]);
         }
+    }
+
+    fn store(sums: __m256i, out: &mut [u16]) {
+        let out: &mut [u16; BLOCK] = out.try_into().expect("a block is 16 codes");
+        // SAFETY: `out` covers the 32 bytes written; unaligned store.
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sums) };
+    }
+
+    fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+        let size = tables.len() / 2;
+        for (pair, at) in blocks.chunks(2 * size).zip((0u32..).step_by(2 * BLOCK)) {
+            let (first, second) = pair.split_at(size);
+            if second.is_empty() {
+                keep(sums(tables, [first])[0], least, at, found);
+            } else {
+                let [one, two] = sums(tables, [first, second]);
+                keep(one, least, at, found);
+                keep(two, least, at + BLOCK as u32, found);
+            }
+        }
+    }
+
+    // Appends those of the sums of one block that are at least `least`.
+    fn keep(sums: __m256i, least: u16, first: u32, found: &mut Passing) {
+        let highest = _mm256_max_epu16(sums, _mm256_set1_epi16(least as i16));
+        // Two bits a sum; one of them is enough.
+        let mut mask = _mm256_movemask_epi8(_mm256_cmpeq_epi16(highest, sums)) as u32 & 0x5555_5555;
+        if mask == 0 {
+            return;
+        }
+        let mut numbers = [0u16; BLOCK];
+        store(sums, &mut numbers);
+        while mask != 0 {
+            let place = mask.trailing_zeros() / 2;
+            found.push((first + place, numbers[place as usize % BLOCK]));
+            mask &= mask - 1;
+        }
+    }
+
+    // One load holds a group of four parts of a block; a shuffle looks up 32 entries, two parts of 16
+    // codes. Entries of at most 31 are added as bytes, eight of them, before the bytes are added as
+    // halves of 16-bit sums: `both` holds even + 256·odd, `odd` the odd ones, to be taken off in the
+    // end. N blocks share the loads of the tables.
+    fn sums<const N: usize>(tables: &[u8], blocks: [&[u8]; N]) -> [__m256i; N] {
+        let (tables, _) = tables.as_chunks::<64>();
+        let blocks = blocks.map(|block| &block.as_chunks::<32>().0[..tables.len()]);
+        let (mut both, mut odd) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);
+        let mut widen = |bytes: [__m256i; N]| {
+            for n in 0..N {
+                both[n] = _mm256_add_epi16(both[n], bytes[n]);
+                odd[n] = _mm256_add_epi16(odd[n], _mm256_srli_epi16::<8>(bytes[n]));
+            }
+        };
+        let whole = tables.len() / 4 * 4;
+        for four in (0..whole).step_by(4) {
+            let mut bytes = [_mm256_setzero_si256(); N];
+            for i in four..four + 4 {
+                for n in 0..N {
+                    bytes[n] = _mm256_add_epi8(bytes[n], look_up(&tables[i], &blocks[n][i]));
+                }
+            }
+            widen(bytes);
+        }
+        let mut bytes = [_mm256_setzero_si256(); N];
+        for i in whole..tables.len() {
+            for n in 0..N {
+                bytes[n] = _mm256_add_epi8(bytes[n], look_up(&tables[i], &blocks[n][i]));
+            }
+        }
+        widen(bytes);
+        let mut out = [_mm256_setzero_si256(); N];
+        for n in 0..N {
+            let even = halves(_mm256_sub_epi16(both[n], _mm256_slli_epi16::<8>(odd[n])));
+            let odd = halves(odd[n]);
+            let (low, high) = (_mm_unpacklo_epi16(even, odd), _mm_unpackhi_epi16(even, odd));
+            out[n] = _mm256_set_m128i(high, low);
+        }
+        out
+    }
+
+    // Entries of one group, two parts to a byte.
+    fn look_up(tables: &[u8; 64], codes: &[u8; 32]) -> __m256i {
+        // SAFETY: the references cover the 64 and 32 bytes read; unaligned loads.
+        let (low, high, codes) = unsafe {
+            (
+                _mm256_loadu_si256(tables.as_ptr().cast()),
+                _mm256_loadu_si256(tables[32..].as_ptr().cast()),
+                _mm256_loadu_si256(codes.as_ptr().cast()),
+            )
+        };
+        let nibble = _mm256_set1_epi8(15);
+        let one = _mm256_shuffle_epi8(low, _mm256_and_si256(codes, nibble));
+        let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
+        _mm256_add_epi8(one, _mm256_shuffle_epi8(high, upper))
+    }
+
+    fn halves(sums: __m256i) -> __m128i {
+        _mm_add_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
     }
 
     // Tiles of QUERIES × ROWS_AT_ONCE sums stay in registers: each row is widened once for all queries
@@ -136,19 +201,5 @@ tier! {
     fn fold([a, b, c, d]: [__m256i; 4]) -> __m128i {
         let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
         _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
-    }
-
-    // Writes the sums of 16 codes: `both` holds even + 256·odd of two parts' sums, `odd` the odd ones.
-    fn store(out: &mut [u16], both: __m256i, odd: __m256i) {
-        let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
-        let halves =
-            |sums| _mm_add_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
-        let (even, odd) = (halves(even), halves(odd));
-        let out: &mut [u16; 16] = out.try_into().expect("half a block is 16 codes");
-        // SAFETY: `out` is 32 bytes long, 16 for each store; unaligned stores.
-        unsafe {
-            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_unpacklo_epi16(even, odd));
-            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), _mm_unpackhi_epi16(even, odd));
-        }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Heights, Kernels, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask.
@@ -79,68 +79,86 @@ tiles_of_512! {
 tier! {
     Avx512, is_x86_feature_detected, ["avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl"];
 
-    // As under AVX2, with four parts a register; the last one to three parts are loaded under a
-    // mask, so that the parts which are not there look up 0.
     pub(super) fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
-        let nibble = _mm512_set1_epi8(15);
-        for (block, out) in blocks.chunks_exact(tables.len()).zip(out.as_chunks_mut::<BLOCK>().0) {
-            let mut sums = [_mm512_setzero_si512(); 4];
-            let mut add = |codes: __m512i, table: __m512i| {
-                let low = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, nibble));
-                let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble);
-                let high = _mm512_shuffle_epi8(table, high);
-                sums[0] = _mm512_add_epi16(sums[0], low);
-                sums[1] = _mm512_add_epi16(sums[1], _mm512_srli_epi16::<8>(low));
-                sums[2] = _mm512_add_epi16(sums[2], high);
-                sums[3] = _mm512_add_epi16(sums[3], _mm512_srli_epi16::<8>(high));
-            };
-            let (codes, last_codes) = block.as_chunks::<64>();
-            let (quads, last_table) = tables.as_chunks::<64>();
-            for (codes, table) in codes.iter().zip(quads) {
-                // SAFETY: each reference covers the 64 bytes read; unaligned loads.
-                let (codes, table) = unsafe {
-                    (
-                        _mm512_loadu_si512(codes.as_ptr().cast()),
-                        _mm512_loadu_si512(table.as_ptr().cast()),
-                    )
-                };
-                add(codes, table);
-            }
-            if !last_table.is_empty() {
-                // 16, 32 or 48 bytes are left, of the block as of the tables.
-                let mask = (1u64 << last_table.len()) - 1;
-                // SAFETY: the mask covers the bytes of the two slices and no more; masked-out bytes
-                // are not read.
-                let (codes, table) = unsafe {
-                    (
-                        _mm512_maskz_loadu_epi8(mask, last_codes.as_ptr().cast()),
-                        _mm512_maskz_loadu_epi8(mask, last_table.as_ptr().cast()),
-                    )
-                };
-                add(codes, table);
-            }
-            let (low, high) = out.split_at_mut(16);
-            store(low, sums[0], sums[1]);
-            store(high, sums[2], sums[3]);
+        let size = tables.len() / 2;
+        for (pair, out) in blocks.chunks(2 * size).zip(out.chunks_mut(2 * BLOCK)) {
+            let mut numbers = [0u16; 2 * BLOCK];
+            // SAFETY: `numbers` covers the 64 bytes written; unaligned store.
+            unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), sums(tables, pair)) };
+            out.copy_from_slice(&numbers[..out.len()]);
         }
     }
 
-    // Writes the sums of 16 codes: `both` holds even + 256·odd of four parts' sums, `odd` the odd ones.
-    fn store(out: &mut [u16], both: __m512i, odd: __m512i) {
-        let even = _mm512_sub_epi16(both, _mm512_slli_epi16::<8>(odd));
-        let quarters = |sums| {
-            let halves = _mm256_add_epi16(
-                _mm512_castsi512_si256(sums),
-                _mm512_extracti64x4_epi64::<1>(sums),
-            );
-            _mm_add_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves))
-        };
-        let (even, odd) = (quarters(even), quarters(odd));
-        let out: &mut [u16; 16] = out.try_into().expect("half a block is 16 codes");
-        // SAFETY: `out` is 32 bytes long, 16 for each store; unaligned stores.
-        unsafe {
-            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_unpacklo_epi16(even, odd));
-            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), _mm_unpackhi_epi16(even, odd));
+    pub(super) fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+        let size = tables.len() / 2;
+        let wanted = _mm512_set1_epi16(least as i16);
+        for (pair, first) in blocks.chunks(2 * size).zip((0u32..).step_by(2 * BLOCK)) {
+            let sums = sums(tables, pair);
+            let there = u32::MAX >> (if pair.len() == size { BLOCK } else { 0 });
+            let mut mask = _mm512_cmpge_epu16_mask(sums, wanted) & there;
+            if mask == 0 {
+                continue;
+            }
+            let mut numbers = [0u16; 2 * BLOCK];
+            // SAFETY: `numbers` covers the 64 bytes written; unaligned store.
+            unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), sums) };
+            while mask != 0 {
+                let place = mask.trailing_zeros();
+                found.push((first + place, numbers[place as usize % (2 * BLOCK)]));
+                mask &= mask - 1;
+            }
         }
+    }
+
+    // As under AVX2, with two blocks a register; the second half of a pair that is one block is zeros.
+    // Gives the sums of the first block, then those of the second.
+    fn sums(tables: &[u8], pair: &[u8]) -> __m512i {
+        let (tables, _) = tables.as_chunks::<64>();
+        let (first, second) = pair.split_at(32 * tables.len());
+        let (first, second) = (first.as_chunks::<32>().0, second.as_chunks::<32>().0);
+        let (mut both, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        for four in (0..tables.len()).step_by(4) {
+            let mut bytes = _mm512_setzero_si512();
+            for i in four..(four + 4).min(tables.len()) {
+                let codes = match second.get(i) {
+                    Some(second) => _mm512_inserti64x4::<1>(low_half(&first[i]), load(second)),
+                    None => low_half(&first[i]),
+                };
+                bytes = _mm512_add_epi8(bytes, look_up(&tables[i], codes));
+            }
+            both = _mm512_add_epi16(both, bytes);
+            odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(bytes));
+        }
+        let even = _mm512_sub_epi16(both, _mm512_slli_epi16::<8>(odd));
+        // In each half the upper quarter, the other two parts of a group, is added to the lower one.
+        let fold = |sums| _mm512_add_epi16(sums, _mm512_shuffle_i64x2::<0b10_11_00_01>(sums, sums));
+        let (even, odd) = (fold(even), fold(odd));
+        // Quarters 0 and 2 hold the lower eight codes of a block where `low` takes them, 1 and 3 the
+        // upper eight from `high`.
+        let (low, high) = (_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
+        _mm512_mask_blend_epi64(0b1100_1100, low, high)
+    }
+
+    // Entries of one group of two blocks, two parts to a byte.
+    fn look_up(tables: &[u8; 64], codes: __m512i) -> __m512i {
+        let (low, high) = tables.split_at(32);
+        let nibble = _mm512_set1_epi8(15);
+        let one = _mm512_shuffle_epi8(twice(low), _mm512_and_si512(codes, nibble));
+        let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble);
+        _mm512_add_epi8(one, _mm512_shuffle_epi8(twice(high), upper))
+    }
+
+    fn twice(bytes: &[u8]) -> __m512i {
+        let bytes: &[u8; 32] = bytes.try_into().expect("half of 64 bytes");
+        _mm512_broadcast_i64x4(load(bytes))
+    }
+
+    fn low_half(bytes: &[u8; 32]) -> __m512i {
+        _mm512_zextsi256_si512(load(bytes))
+    }
+
+    fn load(bytes: &[u8; 32]) -> __m256i {
+        // SAFETY: the reference covers the 32 bytes read; unaligned load.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     }
 }

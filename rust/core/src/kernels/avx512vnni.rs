@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512::tiles_of_512;
-use super::{Heights, Kernels, SHORT, Tier, avx512, padded, portable};
+use super::{Heights, Kernels, Passing, SHORT, Tier, avx512, padded, portable};
 use crate::MatrixRef;
 
 tiles_of_512! {
@@ -19,5 +19,9 @@ tier! {
 
     fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
         avx512::scan(tables, blocks, out)
+    }
+
+    fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+        avx512::scan_from(tables, blocks, least, found)
     }
 }

@@ -12,6 +12,7 @@ pub const SHORT: usize = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Columns {
     dim: usize,
+    width: usize,
     len: usize,
     blocks: Vec<f32>,
 }
@@ -19,18 +20,23 @@ pub struct Columns {
 impl Columns {
     /// The rows, in columns; `None` if they are not short.
     pub fn new(rows: MatrixRef<'_>) -> Option<Self> {
+        Self::of_width(rows, rows.dim().next_power_of_two())
+    }
+
+    /// The rows, in columns filled up to `width` numbers, a power of two that is at least their
+    /// length; `None` if that is not short.
+    pub fn of_width(rows: MatrixRef<'_>, width: usize) -> Option<Self> {
         let (dim, len) = (rows.dim(), rows.rows());
-        if dim > SHORT {
+        if width > SHORT || width < dim || !width.is_power_of_two() {
             return None;
         }
-        let width = dim.next_power_of_two();
         let mut blocks = vec![0.0; len.div_ceil(16) * 16 * width];
         for (j, row) in rows.iter().enumerate() {
             for (d, x) in row.iter().enumerate() {
                 blocks[(j / 16 * width + d) * 16 + j % 16] = *x;
             }
         }
-        Some(Self { dim, len, blocks })
+        Some(Self { dim, width, len, blocks })
     }
 
     /// How many vectors.
@@ -45,10 +51,11 @@ impl Columns {
 
     /// Numbers stored of each vector.
     pub(super) fn width(&self) -> usize {
-        self.dim.next_power_of_two()
+        self.width
     }
 
-    pub(super) fn blocks(&self) -> &[f32] {
+    /// Block after block, coordinate after coordinate.
+    pub fn blocks(&self) -> &[f32] {
         &self.blocks
     }
 

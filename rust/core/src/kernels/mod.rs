@@ -5,8 +5,9 @@
 //! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
 //! | `dots_f16`, `l2s_f16`, `dots_i8`, `l2s_i8` | the same of rows kept shorter, each number exact as `f32` | same bits |
 //! | `short_dots`, `short_l2s` | the same of many short vectors at once, in [`Columns`] | same bits |
+//! | `part_dots`, `part_l2s`, `to_steps` | a query's tables, as `f32` and as bytes | same bits |
 //! | `least` | the first place of the least value | same place |
-//! | `scan` | integer sums of 4-bit codes | same integers |
+//! | `scan`, `scan_from` | integer sums of 4-bit codes | same integers |
 //! | `dots_i16` | integer dot products of bytes | same integers |
 //! | `reaching`, `surest` | proposals within a derived bound | close; never stored |
 //!
@@ -43,7 +44,11 @@ macro_rules! tier {
                 surest,
                 whole,
                 dots_i16,
+                part_dots,
+                part_l2s,
+                to_steps,
                 scan,
+                scan_from,
             })
         }
         tier!(@enable $features fn dot(a: &[f32], b: &[f32]) -> f32 { portable::dot(a, b) });
@@ -98,6 +103,21 @@ macro_rules! tier {
         ) -> [f64; 2] {
             portable::whole(query, step, most, numbers)
         });
+        tier!(@enable $features fn part_dots(
+            query: &[f32], width: usize, books: &[f32], out: &mut [f32]
+        ) {
+            portable::part_dots(query, width, books, out)
+        });
+        tier!(@enable $features fn part_l2s(
+            query: &[f32], width: usize, books: &[f32], out: &mut [f32]
+        ) {
+            portable::part_l2s(query, width, books, out)
+        });
+        tier!(@enable $features fn to_steps(
+            entries: &[f32], most: f32, out: &mut [u8]
+        ) -> (f32, f32) {
+            portable::to_steps(entries, most, out)
+        });
         tier!(@all $features $($own)+);
     };
     (@all $features:tt $first:item $($rest:item)*) => {
@@ -133,7 +153,16 @@ pub use sketch::{Probe, rest, to_bytes};
 pub const LANES: usize = 32;
 
 /// Codes in one block of the 4-bit scan.
-pub const BLOCK: usize = 32;
+pub const BLOCK: usize = 16;
+
+/// Parts that a block keeps together; codes of fewer are filled up with zeros.
+pub const GROUP: usize = 4;
+
+/// The largest table entry of a scan: eight of them fit into a byte, so that they are added there.
+pub const MOST_ENTRY: f32 = 31.0;
+
+/// Places and sums that [`Kernels::scan_from`] finds.
+pub type Passing = Vec<(u32, u16)>;
 
 /// The number that the bits of an IEEE half stand for, exactly.
 pub fn half(bits: u16) -> f32 {
@@ -208,6 +237,9 @@ impl Tier {
 /// Query, bytes, scales, one result a row.
 type OfBytes = unsafe fn(&[f32], &[i8], &[f32], &mut [f32]);
 
+/// Entries, the largest sum, bytes; gives the step and the sum of the least entries.
+type ToSteps = unsafe fn(&[f32], f32, &mut [u8]) -> (f32, f32);
+
 /// The kernels of one instruction set, held only if this CPU has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernels {
@@ -229,7 +261,11 @@ pub struct Kernels {
     surest: unsafe fn(&Heights<'_>) -> f32,
     whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],
     dots_i16: unsafe fn(&[i16], &[i8], usize, &mut [i32]),
+    part_dots: unsafe fn(&[f32], usize, &[f32], &mut [f32]),
+    part_l2s: unsafe fn(&[f32], usize, &[f32], &mut [f32]),
+    to_steps: ToSteps,
     scan: unsafe fn(&[u8], &[u8], &mut [u16]),
+    scan_from: unsafe fn(&[u8], &[u8], u16, &mut Passing),
 }
 
 impl Kernels {
@@ -252,7 +288,11 @@ impl Kernels {
         surest: portable::surest,
         whole: portable::whole,
         dots_i16: portable::dots_i16,
+        part_dots: portable::part_dots,
+        part_l2s: portable::part_l2s,
+        to_steps: portable::to_steps,
         scan: portable::scan,
+        scan_from: portable::scan_from,
     };
 
     /// Every tier this CPU can run, slowest first. Dispatch, tests and benches share this list.
@@ -440,21 +480,91 @@ impl Kernels {
         unsafe { (self.dots_i16)(queries, rows, dim, out) }
     }
 
+    /// `out[centroids·p + j]` = `dot(part p of query, vector j of book p)`, the same bits.
+    ///
+    /// A part is `width` numbers, 1, 2, 4, 8 or 16; its book holds a multiple of 16 vectors as
+    /// [`Columns`] lays them out.
+    pub fn part_dots(self, query: &[f32], width: usize, books: &[f32], out: &mut [f32]) {
+        Self::check_books(query, width, books, out);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.part_dots)(query, width, books, out) }
+    }
+
+    /// `out[centroids·p + j]` = `l2(part p of query, vector j of book p)`, the same bits.
+    pub fn part_l2s(self, query: &[f32], width: usize, books: &[f32], out: &mut [f32]) {
+        Self::check_books(query, width, books, out);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.part_l2s)(query, width, books, out) }
+    }
+
+    fn check_books(query: &[f32], width: usize, books: &[f32], out: &[f32]) {
+        assert!(width.is_power_of_two() && width <= SHORT, "a part is 1, 2, 4, 8 or 16 numbers");
+        assert!(!query.is_empty() && query.len().is_multiple_of(width), "whole parts");
+        assert!(out.len().is_multiple_of(query.len() / width * 16), "sixteens of centroids a part");
+        assert_eq!(books.len(), out.len() * width, "one vector an entry");
+    }
+
+    /// Writes `entries`, 16 a part, as whole steps above the least of their part, and returns the
+    /// step and the sum of the least: entry ≈ its part's least + step · byte.
+    ///
+    /// With w the widest part's span and W the sum of the spans, step = max(w / 31, W / `most`): no
+    /// byte exceeds 31, no sum of one byte a part exceeds `most` by more than half a part's step each.
+    pub fn to_steps(self, entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+        assert!(entries.len().is_multiple_of(16), "16 entries a part");
+        assert_eq!(entries.len(), out.len(), "one byte an entry");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.to_steps)(entries, most, out) }
+    }
+
     /// For every code of every block, the sum of its table entries, one of 16 a part.
     ///
-    /// `tables` holds 16 bytes a part. A block holds [`BLOCK`] codes: 16 bytes a part, byte j with
-    /// the 4 bits of code j in its low half and of code j + 16 in its high half. `out[32·b + j]` is
-    /// the sum of code j of block b.
+    /// `tables` holds 16 bytes a part, none above [`MOST_ENTRY`], for a multiple of [`GROUP`] parts. A
+    /// block holds [`BLOCK`] codes, 32 bytes a group: byte j has the code of row j for the group's
+    /// first part in its low half and for its third in its high half, byte j + 16 those for the
+    /// second and the fourth. `out[16·b + j]` is the sum of code j of block b.
     ///
     /// Bound: sums are taken modulo 2¹⁶ on every tier, hence exact whenever the largest entries of
-    /// the parts add up to at most 65,535 (any 257 parts, or more of them with smaller entries).
-    /// `quantize::ByteTables` is built only if that holds.
+    /// the parts add up to at most 65,535. `quantize::ByteTables` is built only if that holds, and
+    /// only of entries that are small enough; larger ones give sums that mean nothing.
     pub fn scan(self, tables: &[u8], blocks: &[u8], out: &mut [u16]) {
-        assert!(!tables.is_empty() && tables.len().is_multiple_of(16), "scan: 16 entries a part");
-        assert_eq!(blocks.len() % tables.len(), 0, "scan: whole blocks");
-        assert_eq!(blocks.len() / tables.len() * BLOCK, out.len(), "scan: one sum a code");
+        Self::check_scan(tables, blocks);
+        assert_eq!(blocks.len() / (tables.len() / 2) * BLOCK, out.len(), "scan: one sum a code");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; the lengths
         // that the pointer arithmetic of the tiers relies on were checked just above.
         unsafe { (self.scan)(tables, blocks, out) }
+    }
+
+    /// Appends to `found` the place and the sum, as of [`Kernels::scan`], of every code whose sum is
+    /// at least `least`, in order of place.
+    #[inline]
+    pub fn scan_from(self, tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+        Self::check_scan(tables, blocks);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; the lengths
+        // that the pointer arithmetic of the tiers relies on were checked just above.
+        unsafe { (self.scan_from)(tables, blocks, least, found) }
+    }
+
+    #[inline]
+    fn check_scan(tables: &[u8], blocks: &[u8]) {
+        let group = 16 * GROUP;
+        assert!(!tables.is_empty() && tables.len().is_multiple_of(group), "scan: whole groups");
+        assert_eq!(blocks.len() % (tables.len() / 2), 0, "scan: whole blocks");
+    }
+
+    /// Asks the CPU to bring `bytes` near. Changes nothing but time.
+    #[inline]
+    pub fn prefetch<T>(self, numbers: &[T]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let start = numbers.as_ptr().cast::<i8>();
+            for line in (0..size_of_val(numbers)).step_by(64) {
+                // SAFETY: SSE is part of x86-64; `line` lies inside `numbers`, and a prefetch of any
+                // address reads nothing that the program could see.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(line)) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = numbers;
     }
 }

@@ -2,33 +2,57 @@
 
 use std::arch::aarch64::*;
 
-use super::{BLOCK, Heights, Kernels, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 tier! {
     Neon, is_aarch64_feature_detected, ["neon"];
 
-    // One part a register; entries are widened as they are added, two registers a half block.
     fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
-        let nibble = vdupq_n_u8(15);
-        for (block, out) in blocks.chunks_exact(tables.len()).zip(out.as_chunks_mut::<BLOCK>().0) {
-            let mut sums = [vdupq_n_u16(0); 4];
-            for (codes, table) in block.as_chunks::<16>().0.iter().zip(tables.as_chunks::<16>().0) {
-                // SAFETY: each reference covers the 16 bytes read.
-                let (codes, table) =
-                    unsafe { (vld1q_u8(codes.as_ptr()), vld1q_u8(table.as_ptr())) };
-                let low = vqtbl1q_u8(table, vandq_u8(codes, nibble));
-                let high = vqtbl1q_u8(table, vshrq_n_u8::<4>(codes));
-                sums[0] = vaddw_u8(sums[0], vget_low_u8(low));
-                sums[1] = vaddw_high_u8(sums[1], low);
-                sums[2] = vaddw_u8(sums[2], vget_low_u8(high));
-                sums[3] = vaddw_high_u8(sums[3], high);
+        let blocks = blocks.chunks_exact(tables.len() / 2);
+        for (block, out) in blocks.zip(out.as_chunks_mut::<BLOCK>().0) {
+            *out = sums(tables, block);
+        }
+    }
+
+    fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+        let blocks = blocks.chunks_exact(tables.len() / 2);
+        for (block, first) in blocks.zip((0u32..).step_by(BLOCK)) {
+            let sums = sums(tables, block);
+            if sums.iter().fold(0, |most: u16, &sum| most.max(sum)) < least {
+                continue;
             }
-            for (out, sums) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-                // SAFETY: `out` covers the 8 numbers written.
-                unsafe { vst1q_u16(out.as_mut_ptr(), sums) };
+            for (sum, place) in sums.into_iter().zip(first..) {
+                if sum >= least {
+                    found.push((place, sum));
+                }
             }
         }
+    }
+
+    // A register looks up 16 codes of one part; the four parts of a group are added as bytes, then
+    // widened into the sums of the lower and the upper eight codes.
+    fn sums(tables: &[u8], block: &[u8]) -> [u16; BLOCK] {
+        let nibble = vdupq_n_u8(15);
+        let mut sums = [vdupq_n_u16(0); 2];
+        for (codes, tables) in block.as_chunks::<32>().0.iter().zip(tables.as_chunks::<64>().0) {
+            // SAFETY: the references cover the 32 and 64 bytes read.
+            let (codes, tables) =
+                unsafe { (vld1q_u8_x2(codes.as_ptr()), vld1q_u8_x4(tables.as_ptr())) };
+            let first = vqtbl1q_u8(tables.0, vandq_u8(codes.0, nibble));
+            let second = vqtbl1q_u8(tables.1, vandq_u8(codes.1, nibble));
+            let third = vqtbl1q_u8(tables.2, vshrq_n_u8::<4>(codes.0));
+            let fourth = vqtbl1q_u8(tables.3, vshrq_n_u8::<4>(codes.1));
+            let bytes = vaddq_u8(vaddq_u8(first, second), vaddq_u8(third, fourth));
+            sums[0] = vaddw_u8(sums[0], vget_low_u8(bytes));
+            sums[1] = vaddw_high_u8(sums[1], bytes);
+        }
+        let mut out = [0u16; BLOCK];
+        for (out, sums) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+            // SAFETY: `out` covers the 8 numbers written.
+            unsafe { vst1q_u16(out.as_mut_ptr(), sums) };
+        }
+        out
     }
 
     // Four rows a step: each is widened once for a query, whose numbers are loaded once for all four.

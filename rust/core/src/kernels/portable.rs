@@ -5,7 +5,7 @@
 //! columns, each multiply then add in order of position, and is folded in halves at the end: a
 //! function of the numbers alone, whatever the width of a register.
 
-use super::{BLOCK, Heights, LANES, SHORT, padded};
+use super::{BLOCK, Heights, LANES, MOST_ENTRY, Passing, SHORT, padded};
 use crate::MatrixRef;
 
 /// Σ aᵢ·bᵢ. Error: at most (2n−1)·ε·Σ|aᵢbᵢ|, ε = 2⁻²⁴, as for any order of additions.
@@ -384,18 +384,120 @@ fn push_reaching(heights: &Heights<'_>, range: std::ops::Range<usize>, found: &m
     }
 }
 
-/// Sums of table entries for every code of every block, modulo 2¹⁶; see [`super::Kernels::scan`].
+/// The sums of one block; see [`super::Kernels::scan`].
 #[inline(always)]
-pub(super) fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
-    let (tables, _) = tables.as_chunks::<16>();
-    let (outs, _) = out.as_chunks_mut::<BLOCK>();
-    for (out, block) in outs.iter_mut().zip(blocks.chunks_exact(16 * tables.len())) {
-        out.fill(0);
-        for (codes, table) in block.as_chunks::<16>().0.iter().zip(tables) {
-            for (i, byte) in codes.iter().enumerate() {
-                out[i] = out[i].wrapping_add(u16::from(table[usize::from(byte & 15)]));
-                out[i + 16] = out[i + 16].wrapping_add(u16::from(table[usize::from(byte >> 4)]));
+fn block_sums(tables: &[u8], block: &[u8]) -> [u16; BLOCK] {
+    let mut sums = [0u16; BLOCK];
+    for (codes, tables) in block.as_chunks::<32>().0.iter().zip(tables.as_chunks::<64>().0) {
+        for (lane, codes) in codes.as_chunks::<16>().0.iter().enumerate() {
+            let (low, high) = (&tables[16 * lane..][..16], &tables[16 * (lane + 2)..][..16]);
+            for (sum, byte) in sums.iter_mut().zip(codes) {
+                let both = low[usize::from(byte & 15)] + high[usize::from(byte >> 4)];
+                *sum = sum.wrapping_add(u16::from(both));
             }
         }
     }
+    sums
+}
+
+/// Sums of table entries for every code of every block; see [`super::Kernels::scan`].
+#[inline(always)]
+pub(super) fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
+    let blocks = blocks.chunks_exact(tables.len() / 2);
+    for (out, block) in out.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks) {
+        *out = block_sums(tables, block);
+    }
+}
+
+/// Codes whose sum is at least `least`; see [`super::Kernels::scan_from`].
+#[inline(always)]
+pub(super) fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
+    for (first, block) in (0u32..).step_by(BLOCK).zip(blocks.chunks_exact(tables.len() / 2)) {
+        for (i, sum) in (first..).zip(block_sums(tables, block)) {
+            if sum >= least {
+                found.push((i, sum));
+            }
+        }
+    }
+}
+
+/// Tables of all parts; see [`super::Kernels::part_dots`].
+#[inline(always)]
+pub(super) fn part_dots(query: &[f32], width: usize, books: &[f32], out: &mut [f32]) {
+    part_sums(query, width, books, out, product);
+}
+
+/// Tables of all parts; see [`super::Kernels::part_l2s`].
+#[inline(always)]
+pub(super) fn part_l2s(query: &[f32], width: usize, books: &[f32], out: &mut [f32]) {
+    part_sums(query, width, books, out, square);
+}
+
+#[inline(always)]
+fn part_sums(
+    query: &[f32],
+    width: usize,
+    books: &[f32],
+    out: &mut [f32],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) {
+    match width {
+        1 => part_sums_of::<1>(query, books, out, term),
+        2 => part_sums_of::<2>(query, books, out, term),
+        4 => part_sums_of::<4>(query, books, out, term),
+        8 => part_sums_of::<8>(query, books, out, term),
+        _ => part_sums_of::<SHORT>(query, books, out, term),
+    }
+}
+
+#[inline(always)]
+fn part_sums_of<const N: usize>(
+    query: &[f32],
+    books: &[f32],
+    out: &mut [f32],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) {
+    let (parts, _) = query.as_chunks::<N>();
+    let centroids = out.len() / parts.len().max(1);
+    let books = books.chunks_exact(centroids * N);
+    for ((part, book), out) in parts.iter().zip(books).zip(out.chunks_exact_mut(centroids)) {
+        let mut query = [0.0; SHORT];
+        query[..N].copy_from_slice(part);
+        short_sums_of::<N>(&query, book, out, term);
+    }
+}
+
+/// Entries as whole steps above the least of their part; see [`super::Kernels::to_steps`].
+#[inline(always)]
+pub(super) fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+    let (parts, _) = entries.as_chunks::<16>();
+    let (mut widest, mut all, mut bias) = (0.0f32, 0.0f32, 0.0f32);
+    for part in parts {
+        let (low, high) = (fold(part, smaller), fold(part, larger));
+        widest = larger(widest, high - low);
+        all += high - low;
+        bias += low;
+    }
+    let step = larger(widest / MOST_ENTRY, all / most);
+    let steps = if step > 0.0 { 1.0 / step } else { 0.0 };
+    for (part, out) in parts.iter().zip(out.as_chunks_mut::<16>().0) {
+        let low = fold(part, smaller);
+        for (entry, out) in part.iter().zip(out) {
+            // Adding 2²³ rounds to a whole number, which then lies in the lowest bits.
+            let whole = smaller((entry - low) * steps, MOST_ENTRY) + 8_388_608.0;
+            *out = whole.to_bits() as u8;
+        }
+    }
+    (step, bias)
+}
+
+#[inline(always)]
+fn fold(part: &[f32; 16], better: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut best: [f32; 8] = std::array::from_fn(|i| better(part[i], part[i + 8]));
+    for half in [4, 2, 1] {
+        for i in 0..half {
+            best[i] = better(best[i], best[i + half]);
+        }
+    }
+    best[0]
 }

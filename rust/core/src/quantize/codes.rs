@@ -1,7 +1,7 @@
 //! Codes as types whose shape and range are checked where they are built.
 
 use super::Bits;
-use crate::kernels::BLOCK;
+use crate::kernels::{BLOCK, GROUP};
 use crate::{Error, Result};
 
 /// Codes of some rows, one byte a part, each below the number of centroids; owned or borrowed.
@@ -56,15 +56,19 @@ impl<B: AsRef<[u8]>> Codes<B> {
     }
 }
 
-/// 4-bit codes in blocks of [`BLOCK`] rows, as the scan reads them; owned or borrowed.
-///
-/// A block holds 16 bytes a part: byte j has the code of row j in its low half, of row j + 16 in its
-/// high half. The last block is filled up with zeros, so equal codes are equal bytes.
+/// 4-bit codes in blocks of [`BLOCK`] rows, as [`crate::kernels::Kernels::scan`] reads them; owned or
+/// borrowed. Rows and parts that only fill a block up are zeros, so equal codes are equal bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed<B = Vec<u8>> {
     bytes: B,
     rows: usize,
     parts: usize,
+}
+
+/// Where in a block a part of a row lies: byte and shift.
+fn place(row: usize, part: usize) -> (usize, usize) {
+    let (group, part) = (part / GROUP, part % GROUP);
+    (32 * group + part % 2 * 16 + row % BLOCK, part / 2 * 4)
 }
 
 impl Packed {
@@ -74,10 +78,10 @@ impl Packed {
         let (rows, parts) = (codes.rows(), codes.parts());
         let mut bytes = vec![0; Self::size(rows, parts)];
         for (row, code) in codes.iter().enumerate() {
-            let block = &mut bytes[row / BLOCK * 16 * parts..];
-            let (byte, shift) = (row % 16, row % BLOCK / 16 * 4);
+            let block = &mut bytes[row / BLOCK * Self::size(1, parts)..];
             for (part, code) in code.iter().enumerate() {
-                block[16 * part + byte] |= code << shift;
+                let (byte, shift) = place(row, part);
+                block[byte] |= code << shift;
             }
         }
         Self { bytes, rows, parts }
@@ -85,30 +89,40 @@ impl Packed {
 
     /// Bytes that `rows` codes of `parts` parts take.
     pub fn size(rows: usize, parts: usize) -> usize {
-        rows.div_ceil(BLOCK) * 16 * parts
+        rows.div_ceil(BLOCK) * parts.div_ceil(GROUP) * 32
     }
 }
 
 impl<B: AsRef<[u8]>> Packed<B> {
     /// Takes `bytes` as packed codes; refuses 0 parts, another length than [`Packed::size`] says, and
-    /// rows beyond the last that are not zeros.
+    /// rows and parts beyond the last that are not zeros.
     pub fn new(bytes: B, rows: usize, parts: usize) -> Result<Self> {
         if parts == 0 {
             return Err(Error::range("parts", "at least 1", parts));
         }
-        let (all, block) = (bytes.as_ref(), parts.saturating_mul(16));
+        let all = bytes.as_ref();
+        let block = parts.div_ceil(GROUP).saturating_mul(32);
         let want = rows.div_ceil(BLOCK).saturating_mul(block);
         if all.len() != want {
             return Err(Error::Length { what: "packed codes", want, got: all.len() });
         }
-        let last = all.chunks_exact(block).last().filter(|_| !rows.is_multiple_of(BLOCK));
-        let used = |row: usize| row < rows % BLOCK;
-        for (codes, j) in last.into_iter().flatten().zip((0..16).cycle()) {
-            if (!used(j) && codes & 15 != 0) || (!used(j + 16) && codes >> 4 != 0) {
-                return Err(Error::range("packed codes beyond the last row", "0", codes));
+        let packed = Self { bytes, rows, parts };
+        let padded = (rows.next_multiple_of(BLOCK), parts.next_multiple_of(GROUP));
+        for row in 0..padded.0 {
+            let first = if row < rows { parts } else { 0 };
+            for part in first..padded.1 {
+                if packed.code(row, part) != 0 {
+                    let got = packed.code(row, part);
+                    return Err(Error::range("packed codes beyond the last", "0", got));
+                }
             }
         }
-        Ok(Self { bytes, rows, parts })
+        Ok(packed)
+    }
+
+    fn code(&self, row: usize, part: usize) -> u8 {
+        let (byte, shift) = place(row, part);
+        self.bytes.as_ref()[row / BLOCK * Packed::size(1, self.parts) + byte] >> shift & 15
     }
 
     /// How many rows.
@@ -128,12 +142,8 @@ impl<B: AsRef<[u8]>> Packed<B> {
 
     /// The same codes, row after row.
     pub fn unpack(&self) -> Codes {
-        let mut codes = Vec::with_capacity(self.rows * self.parts);
-        for row in 0..self.rows {
-            let block = &self.bytes.as_ref()[row / BLOCK * 16 * self.parts..];
-            let (byte, shift) = (row % 16, row % BLOCK / 16 * 4);
-            codes.extend((0..self.parts).map(|part| block[16 * part + byte] >> shift & 15));
-        }
-        Codes { bytes: codes, parts: self.parts, bits: Bits::Four }
+        let codes = (0..self.rows).flat_map(|row| (0..self.parts).map(move |p| (row, p)));
+        let bytes = codes.map(|(row, part)| self.code(row, part)).collect();
+        Codes { bytes, parts: self.parts, bits: Bits::Four }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Codes, Table};
+use super::{ByteTables, Codes, Table};
 use crate::cluster::{self, Finder, KMeans, Nearest};
 use crate::kernels::{Columns, Kernels};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
@@ -34,8 +34,15 @@ pub struct ProductQuantizer {
     bits: Bits,
     /// Part after part its centroids, row after row: `centroids × dim` numbers in all.
     codebooks: Vec<f32>,
-    /// The codebooks whose vectors are short once more, as the kernels read them.
-    short: Vec<Option<Columns>>,
+    /// The codebooks once more, as the kernels read them, if the longest part is short.
+    books: Option<Books>,
+}
+
+/// Codebooks in [`Columns`], all of one width.
+#[derive(Debug, Clone, PartialEq)]
+struct Books {
+    width: usize,
+    columns: Vec<f32>,
 }
 
 impl ProductQuantizer {
@@ -80,7 +87,7 @@ impl ProductQuantizer {
         for part in 0..parts {
             cluster::check("codebooks", pq.codebook(part), Threads::ONE, &Cancel::new())?;
         }
-        pq.short = (0..parts).map(|part| Columns::new(pq.codebook(part))).collect();
+        pq.books = pq.in_columns();
         Ok(pq)
     }
 
@@ -88,7 +95,7 @@ impl ProductQuantizer {
         if parts == 0 || parts > dim {
             return Err(Error::range("parts", format!("1 to {dim} (columns)"), parts));
         }
-        Ok(Self { dim, parts, bits, codebooks: vec![], short: vec![] })
+        Ok(Self { dim, parts, bits, codebooks: vec![], books: None })
     }
 
     /// Columns of a vector.
@@ -177,36 +184,83 @@ impl ProductQuantizer {
         rows
     }
 
+    fn in_columns(&self) -> Option<Books> {
+        let longest = (0..self.parts).map(|part| self.columns(part).len()).max()?;
+        let width = longest.next_power_of_two();
+        let mut columns = Vec::new();
+        for part in 0..self.parts {
+            columns.extend_from_slice(Columns::of_width(self.codebook(part), width)?.blocks());
+        }
+        Some(Books { width, columns })
+    }
+
     /// q·c for every centroid: a code's score is the dot product of `query` and its vector.
     pub fn dot_table(&self, query: &[f32]) -> Table {
-        Table::new(self.table(query, Kernels::short_dots, Kernels::dots), self.bits)
+        let mut entries = Vec::new();
+        self.dot_entries(query, &mut entries);
+        Table::new(entries, self.bits)
     }
 
     /// −|q−c|² for every centroid: a code's score is minus the squared distance to its vector.
     pub fn l2_table(&self, query: &[f32]) -> Table {
-        let mut table = self.table(query, Kernels::short_l2s, Kernels::l2s);
-        table.iter_mut().for_each(|distance| *distance = -*distance);
-        Table::new(table, self.bits)
+        let mut entries = Vec::new();
+        self.l2_entries(query, &mut entries);
+        Table::new(entries, self.bits)
+    }
+
+    /// Makes `tables` the bytes of [`ProductQuantizer::dot_table`]; panics unless of 4 bits.
+    /// `entries` is scratch.
+    pub fn dot_bytes(&self, query: &[f32], entries: &mut Vec<f32>, tables: &mut ByteTables) {
+        assert_eq!(self.bits, Bits::Four, "only tables of 4-bit codes are scanned as bytes");
+        self.dot_entries(query, entries);
+        tables.fill(entries);
+    }
+
+    /// Makes `tables` the bytes of [`ProductQuantizer::l2_table`]; panics unless of 4 bits.
+    /// `entries` is scratch.
+    pub fn l2_bytes(&self, query: &[f32], entries: &mut Vec<f32>, tables: &mut ByteTables) {
+        assert_eq!(self.bits, Bits::Four, "only tables of 4-bit codes are scanned as bytes");
+        self.l2_entries(query, entries);
+        tables.fill(entries);
+    }
+
+    fn dot_entries(&self, query: &[f32], entries: &mut Vec<f32>) {
+        self.entries(query, entries, Kernels::part_dots, Kernels::dots);
+    }
+
+    fn l2_entries(&self, query: &[f32], entries: &mut Vec<f32>) {
+        self.entries(query, entries, Kernels::part_l2s, Kernels::l2s);
+        entries.iter_mut().for_each(|distance| *distance = -*distance);
     }
 
     /// What `few` or `many` columns' kernel gives for each part; the bits are the same.
-    fn table(
+    fn entries(
         &self,
         query: &[f32],
-        few: impl Fn(Kernels, &[f32], &Columns, &mut Vec<f32>),
+        entries: &mut Vec<f32>,
+        few: impl Fn(Kernels, &[f32], usize, &[f32], &mut [f32]),
         many: impl Fn(Kernels, &[f32], MatrixRef<'_>, &mut [f32]),
-    ) -> Vec<f32> {
+    ) {
         assert_eq!(query.len(), self.dim, "a query has one number a column");
         let (kernels, k) = (Kernels::best(), self.bits.centroids());
-        let (mut entries, mut part_entries) = (Vec::with_capacity(self.parts * k), vec![0.0; k]);
-        for (part, short) in self.short.iter().enumerate() {
-            let query = &query[self.columns(part)];
-            match short {
-                Some(short) => few(kernels, query, short, &mut part_entries),
-                None => many(kernels, query, self.codebook(part), &mut part_entries),
+        entries.resize(self.parts * k, 0.0);
+        match &self.books {
+            Some(Books { width, columns }) if width * self.parts == self.dim => {
+                few(kernels, query, *width, columns, entries);
             }
-            entries.extend_from_slice(&part_entries);
+            Some(Books { width, columns }) => {
+                let mut padded = vec![0.0; width * self.parts];
+                for (part, padded) in padded.chunks_exact_mut(*width).enumerate() {
+                    let own = &query[self.columns(part)];
+                    padded[..own.len()].copy_from_slice(own);
+                }
+                few(kernels, &padded, *width, columns, entries);
+            }
+            None => {
+                for (part, entries) in entries.chunks_exact_mut(k).enumerate() {
+                    many(kernels, &query[self.columns(part)], self.codebook(part), entries);
+                }
+            }
         }
-        entries
     }
 }

@@ -1,7 +1,7 @@
 //! A query's scores for every centroid of every part, as numbers and as bytes.
 
 use super::{Bits, Codes, Packed};
-use crate::kernels::{BLOCK, Kernels};
+use crate::kernels::{BLOCK, GROUP, Kernels};
 
 /// Scores of one query against every centroid: one row of 16 or 256 numbers a part.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,76 +57,61 @@ impl Table {
     /// The same scores in whole steps, for the scan of packed codes. Panics unless of 4 bits.
     pub fn to_bytes(&self) -> ByteTables {
         assert_eq!(self.bits, Bits::Four, "only tables of 4-bit codes are scanned as bytes");
-        ByteTables::new(&self.entries)
+        let mut tables = ByteTables::default();
+        tables.fill(&self.entries);
+        tables
     }
 }
 
 /// Tables of bytes such that score ≈ bias + step · sum of bytes, and no sum exceeds 65,535.
 ///
 /// Each part is shifted by its least score; one step serves all parts. With P parts, the widest of
-/// which spans w and all together W, step = max(w / 255, W / (65,535 − P)). An entry is at most
-/// span / step + ½, so no entry exceeds 255 and no sum 65,535 − P + P/2.
-#[derive(Debug, Clone, PartialEq)]
+/// which spans w and all together W, step = max(w / 31, W / (65,535 − P)): an entry is at most
+/// span / step + ½, so no entry exceeds 31 and no sum 65,535 − P + P/2. Every byte is the same on every
+/// tier, so that what the bytes decide is, too.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ByteTables {
+    /// Filled up with zeros to whole groups of parts.
     entries: Vec<u8>,
-    step: f64,
-    bias: f64,
-    error: f64,
+    parts: usize,
+    step: f32,
+    bias: f32,
 }
 
 impl ByteTables {
     /// The largest number of parts: beyond it, steps would be coarser than the sums are long.
     pub const PARTS: usize = 1 << 15;
 
-    fn new(scores: &[f32]) -> Self {
-        let (parts, _) = scores.as_chunks::<16>();
-        assert!(parts.len() <= Self::PARTS, "at most {} parts", Self::PARTS);
-        let least =
-            |part: &[f32; 16]| f64::from(part.iter().copied().fold(f32::INFINITY, f32::min));
-        let most = |part: &[f32; 16]| f64::from(part.iter().copied().fold(f32::MIN, f32::max));
-        let spans = parts.iter().map(|part| most(part) - least(part));
-        let (widest, all) =
-            spans.fold((0.0, 0.0), |(w, all), span| (f64::max(w, span), all + span));
-        let step = f64::max(widest / 255.0, all / (65_535 - parts.len()) as f64);
-        let (mut entries, mut bias, mut error) = (Vec::with_capacity(scores.len()), 0.0, 0.0);
-        for part in parts {
-            let least = least(part);
-            let mut off = 0.0f64;
-            for score in part {
-                let score = f64::from(*score) - least;
-                let entry = if step > 0.0 { (score / step).round() as u8 } else { 0 };
-                off = off.max((score - step * f64::from(entry)).abs());
-                entries.push(entry);
-            }
-            bias += least;
-            error += off;
-        }
-        Self { entries, step, bias, error }
+    /// Those of `scores`, 16 a part.
+    pub(super) fn fill(&mut self, scores: &[f32]) {
+        let parts = scores.len() / 16;
+        assert!(parts <= Self::PARTS, "at most {} parts", Self::PARTS);
+        self.entries.clear();
+        self.entries.resize(parts.next_multiple_of(GROUP) * 16, 0);
+        self.parts = parts;
+        let most = (65_535 - parts) as f32;
+        let entries = &mut self.entries[..scores.len()];
+        (self.step, self.bias) = Kernels::best().to_steps(scores, most, entries);
     }
 
-    /// The score that a sum of bytes stands for.
+    /// The score that a sum of bytes stands for: within half a step a part of the sum of the table's
+    /// scores, and the rounding of `f32` beside it.
     #[inline]
     pub fn score(&self, sum: u16) -> f32 {
-        (self.bias + self.step * f64::from(sum)) as f32
-    }
-
-    /// How far [`ByteTables::score`] may lie from the sum of the table's scores, measured over all
-    /// entries: at most half a step a part. Beside it stands only the rounding of f32.
-    pub fn error(&self) -> f64 {
-        self.error
+        self.bias + self.step * f32::from(sum)
     }
 
     /// What one step of the sum is worth.
-    pub fn step(&self) -> f64 {
+    pub fn step(&self) -> f32 {
         self.step
     }
 
     /// How many parts.
     pub fn parts(&self) -> usize {
-        self.entries.len() / 16
+        self.parts
     }
 
-    /// 16 bytes a part, as [`Kernels::scan`] reads them.
+    /// 16 bytes a part, in whole groups of parts, as [`Kernels::scan`] reads them.
     pub fn bytes(&self) -> &[u8] {
         &self.entries
     }

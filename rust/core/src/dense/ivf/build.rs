@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::coarse::Coarse;
 use super::{Ivf, Lists, code_starts};
-use crate::cluster::{self, KMeans, Nearest};
+use crate::cluster::{self, KMeans, Nearest, Seeding};
 use crate::dense::rows::{Rows, Storage};
 use crate::dense::score::{BLOCK, Metric};
 use crate::quantize::{Bits, ByteTables, Codes, Packed, ProductQuantizer};
@@ -13,7 +14,7 @@ use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 /// Training rows of the codebooks: the codebook's k-means takes 256 a centroid.
 const TRAIN: usize = 256 * 16;
 /// Training rows a list, on average; more hardly lower the objective and cost in proportion.
-const ROWS_PER_LIST: usize = 64;
+const ROWS_PER_LIST: usize = 32;
 /// Moves of the centroids; recall is flat from here on.
 const ITERATIONS: usize = 10;
 /// Rows encoded at a time; bounds what building holds beside the rows themselves.
@@ -54,6 +55,7 @@ impl Ivf {
             return Err(Error::range("parts", format!("1 to {most}"), parts));
         }
         let means = KMeans {
+            seeding: Seeding::Drawn,
             iterations: ITERATIONS,
             rows_per_cluster: ROWS_PER_LIST,
             seed,
@@ -62,6 +64,9 @@ impl Ivf {
         let centroids = means.fit(rows, threads, cancel)?.centroids;
         let nearest = cluster::assign(rows, centroids.view(), threads, cancel)?;
         let order = Order::new(&nearest, count);
+        let spreads = spreads(&nearest, count);
+        let (coarse, centroids) =
+            Coarse::new(metric, &centroids, spreads, parts, seed, threads, cancel)?;
         let coder = Coder { metric, rows, centroids: centroids.view(), nearest: &nearest };
         let quantizer = coder.train(parts, seed, threads, cancel)?;
         let codes = coder.encode(&quantizer, &order, threads, cancel)?;
@@ -71,8 +76,7 @@ impl Ivf {
             dim,
             codebooks: Column::Owned(quantizer.codebooks().to_vec()),
             quantizer,
-            spreads: Column::Owned(spreads(&nearest, count)),
-            centroids: Column::Owned(centroids.into_data()),
+            coarse,
             code_starts: code_starts(&order.ends, parts),
             starts: Column::Owned(order.ends),
             codes: Column::Owned(codes),

@@ -16,13 +16,12 @@ impl Ivf {
     ) -> Result<()> {
         self.positions_of_rows()?;
         finite(&self.codebooks, "codebooks")?;
-        finite(&self.centroids, "centroids")?;
-        finite(&self.spreads, "spreads")?;
+        self.coarse.check()?;
         self.vectors.check(metric, threads, cancel, |_, _, _| Ok(()))
     }
 }
 
-fn finite(column: &Column<f32>, name: &str) -> Result<()> {
+pub(super) fn finite(column: &Column<f32>, name: &str) -> Result<()> {
     match column.all()?.iter().position(|x| !x.is_finite()) {
         Some(at) => Err(column.refuse(format!("number {at} of `{name}` is not finite"))),
         None => Ok(()),

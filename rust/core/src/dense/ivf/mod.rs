@@ -14,7 +14,9 @@
 
 mod build;
 mod check;
+mod coarse;
 mod search;
+mod select;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -23,9 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{Rows, Storage};
 use super::score::Metric;
+use crate::Result;
 use crate::quantize::{Bits, ByteTables, Packed, ProductQuantizer};
 use crate::store::{Column, Sections, Segment};
-use crate::{MatrixRef, Result};
+use coarse::Coarse;
 
 /// How to build the lists; what is `None` follows from the number of rows and columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +55,7 @@ pub(super) struct Ivf {
     dim: usize,
     quantizer: ProductQuantizer,
     codebooks: Column<f32>,
-    /// One row a list.
-    centroids: Column<f32>,
-    /// Root of the mean squared distance of a list's rows to its centroid.
-    spreads: Column<f32>,
+    coarse: Coarse,
     /// List `l` holds positions `starts[l]..starts[l + 1]`.
     starts: Column<u64>,
     /// Where the codes of each list begin; each list fills whole blocks.
@@ -99,8 +99,7 @@ impl Ivf {
             dim,
             quantizer,
             codebooks,
-            centroids: Column::open(segment, "centroids", lists.checked_mul(dim))?,
-            spreads: Column::open(segment, "spreads", Some(lists))?,
+            coarse: Coarse::open(metric, shape, segment, dim)?,
             codes: Column::open(segment, "codes", code_starts.last().copied())?,
             code_starts,
             starts,
@@ -111,10 +110,9 @@ impl Ivf {
     }
 
     pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
+        self.coarse.sections(sections)?;
         sections.extend([
             ("codebooks", self.codebooks.bytes()?),
-            ("centroids", self.centroids.bytes()?),
-            ("spreads", self.spreads.bytes()?),
             ("list starts", self.starts.bytes()?),
             ("rows", self.rows.bytes()?),
             ("codes", self.codes.bytes()?),
@@ -127,7 +125,7 @@ impl Ivf {
     }
 
     pub(super) fn lists(&self) -> usize {
-        self.spreads.len()
+        self.coarse.lists()
     }
 
     /// Writes the first numbers of row `row`.
@@ -136,8 +134,8 @@ impl Ivf {
         self.vectors.read(position, out)
     }
 
-    fn centroids(&self) -> Result<MatrixRef<'_>> {
-        MatrixRef::new(self.centroids.all()?, self.dim)
+    fn codes_of(&self, list: usize) -> Result<&[u8]> {
+        self.codes.get(self.code_starts[list]..self.code_starts[list + 1])
     }
 
     fn positions(&self, list: usize) -> Result<Range<usize>> {

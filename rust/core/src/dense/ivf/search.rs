@@ -1,9 +1,11 @@
 //! From a query to its best rows.
 
 use super::Ivf;
+use super::coarse::{self, Near};
+use super::select::Best;
 use crate::dense::filter::{Allowed, Bits, Filter};
 use crate::dense::{Cost, Found, Metric, Search};
-use crate::kernels::{BLOCK, Kernels};
+use crate::kernels::{Kernels, MOST_ENTRY, Passing};
 use crate::quantize::ByteTables;
 use crate::topk::{Scored, TopK};
 use crate::{Cancel, MatrixRef, Result, Threads};
@@ -14,17 +16,111 @@ const PROBED: f64 = 0.24;
 /// Rows scored exactly unless the caller says otherwise, and for each result wanted.
 const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
-/// How far beyond its centroid a list may reach towards the query, in spreads: best on real text
-/// vectors among 0, 0.1, 0.2, 0.3, 0.5; a fifth fewer codes for the same recall as 0.
-const REACH: f32 = 0.3;
 /// Queries that share one round of buffers; between rounds `cancel` is polled.
 const ROUND: usize = 8;
+/// Lists whose codes are asked for before they are needed.
+const AHEAD: usize = 2;
+/// Rows whose numbers are asked for before they are needed.
+const ROWS_AHEAD: usize = 4;
 
 /// Buffers of one query, used again by the next.
 #[derive(Default)]
 struct Scratch {
-    lists: Vec<f32>,
-    sums: Vec<u16>,
+    coarse: coarse::Scratch,
+    lists: Vec<Near>,
+    seen: Vec<bool>,
+    /// Lists looked into, in that order.
+    probed: Vec<u32>,
+    entries: Vec<f32>,
+    tables: ByteTables,
+    passing: Passing,
+    best: Best,
+}
+
+/// One query's way through the lists.
+struct Scan<'a> {
+    ivf: &'a Ivf,
+    places: Option<&'a Bits>,
+    tables: &'a ByteTables,
+    passing: &'a mut Passing,
+    best: &'a mut Best,
+    /// q·c of the nearest list, from which whole scores count: no score then exceeds the largest sum,
+    /// but for lists that turn up late.
+    top: f32,
+    /// Whole scores to 1.
+    steps: f32,
+    /// The largest sum.
+    most: i32,
+    codes: usize,
+    /// Rows looked at that may be found.
+    rows: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn new(
+        ivf: &'a Ivf,
+        places: Option<&'a Bits>,
+        lists: &[Near],
+        effort: Effort,
+        tables: &'a ByteTables,
+        passing: &'a mut Passing,
+        best: &'a mut Best,
+    ) -> Self {
+        let top = lists.iter().fold(f32::MIN, |top, near| top.max(near.base));
+        let steps = if tables.step() > 0.0 { 1.0 / tables.step() } else { 0.0 };
+        let most = (MOST_ENTRY as usize * tables.parts()).min(usize::from(u16::MAX)) as i32;
+        best.start(effort.rescore, most);
+        Self { ivf, places, tables, passing, best, top, steps, most, codes: 0, rows: 0 }
+    }
+
+    /// Offers the codes of one list.
+    fn list(&mut self, near: Near) -> Result<()> {
+        let list = near.list as usize;
+        let positions = self.ivf.positions(list)?;
+        self.codes += positions.len();
+        self.rows += match self.places {
+            Some(places) => places.count(positions.clone()),
+            None => positions.len(),
+        };
+        // Far beyond what a score can be, and far from the ends of i32.
+        let base = ((near.base - self.top) * self.steps).clamp(-1e9, 1e9) as i32;
+        let least = self.best.least().saturating_sub(base);
+        if least > self.most {
+            return Ok(());
+        }
+        let codes = self.ivf.codes_of(list)?;
+        self.passing.clear();
+        let least = least.max(0) as u16;
+        Kernels::best().scan_from(self.tables.bytes(), codes, least, self.passing);
+        for &(place, sum) in self.passing.iter() {
+            let position = positions.start + place as usize;
+            let may = |places: &Bits| places.block(position) & 1 == 1;
+            if position < positions.end && self.places.is_none_or(may) {
+                self.best.push(base + i32::from(sum), position as u32);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the code of the `k`-th best row so far says of its score; −∞ before there are so many.
+    fn kth(&self, k: usize) -> f32 {
+        let score = |whole| self.top + self.tables.score(0) + whole as f32 * self.tables.step();
+        self.best.kth(k).map_or(f32::NEG_INFINITY, score)
+    }
+}
+
+/// Lists ranked before slack has had its first chances.
+const FIRST: usize = 64;
+/// Lists between two looks at whether the next may still hold something.
+const STRIDE: usize = 4;
+
+/// How far one search goes.
+#[derive(Clone, Copy)]
+struct Effort {
+    k: usize,
+    probes: usize,
+    rescore: usize,
+    slack: f32,
 }
 
 impl Ivf {
@@ -39,18 +135,16 @@ impl Ivf {
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
-        let probes =
-            search.probes.unwrap_or_else(|| (PROBED * self.lists() as f64).ceil() as usize);
-        let rescore = search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k);
+        let effort = self.effort(k, search);
         let found = threads.blocks(queries.rows(), ROUND, cancel, |round| {
             let mut scratch = Scratch::default();
             let one = |i: usize| {
                 let (query, allowed) = (queries.row(i), filter.of(i));
                 match allowed {
-                    Some(allowed) if self.exact_is_cheaper(allowed, k, probes, rescore) => {
+                    Some(allowed) if self.exact_is_cheaper(allowed, effort) => {
                         self.search_allowed(query, k, allowed)
                     }
-                    _ => self.search_one(query, k, allowed, probes, rescore, &mut scratch, cancel),
+                    _ => self.search_one(query, allowed, effort, &mut scratch, cancel),
                 }
             };
             round.map(one).collect::<Result<Vec<_>>>()
@@ -58,21 +152,32 @@ impl Ivf {
         Ok(found.into_iter().flatten().collect())
     }
 
+    fn effort(&self, k: usize, search: &Search<'_>) -> Effort {
+        let probed = || (PROBED * self.lists() as f64).ceil() as usize;
+        Effort {
+            k,
+            probes: search.probes.unwrap_or_else(probed).min(self.lists()),
+            rescore: search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k),
+            slack: search.slack.unwrap_or(f32::INFINITY),
+        }
+    }
+
     /// Allowed rows to look at before the search may end: as many as `probes` lists hold on average
     /// when all are allowed, so that a filter makes a search longer but not worse.
-    fn wanted(&self, k: usize, probes: usize) -> usize {
-        k.max((self.rows.len() as u64 * probes as u64 / self.lists() as u64) as usize)
+    fn wanted(&self, effort: Effort) -> usize {
+        let lists = self.lists() as u64;
+        effort.k.max((self.rows.len() as u64 * effort.probes as u64 / lists) as usize)
     }
 
     /// Whether scoring all allowed rows touches fewer bytes than the codes among which to look for
     /// them, and the rows scored after that. A filter that has nothing to do with the lists leaves
     /// one code in `rows / count` to look at.
-    fn exact_is_cheaper(&self, allowed: &Allowed, k: usize, probes: usize, rescore: usize) -> bool {
+    fn exact_is_cheaper(&self, allowed: &Allowed, effort: Effort) -> bool {
         let (rows, count) = (self.rows.len() as f64, allowed.count() as f64);
-        let probes = probes.min(self.lists());
-        let scanned = (self.wanted(k, probes) as f64 * rows / count.max(1.0)).min(rows);
-        let (row, code) = (4.0 * self.dim as f64, 0.5 * self.quantizer.parts() as f64);
-        count * row <= scanned * code + (rescore as f64).min(count) * row
+        let scanned = (self.wanted(effort) as f64 * rows / count.max(1.0)).min(rows);
+        // A byte of a code costs about twice a byte of a row: its nibbles are looked up one by one.
+        let (row, code) = (4.0 * self.dim as f64, self.quantizer.parts() as f64);
+        count * row <= scanned * code + (effort.rescore as f64).min(count) * row
     }
 
     /// All allowed rows, scored exactly.
@@ -85,14 +190,11 @@ impl Ivf {
         Ok(Found { best: allowed.best(k, score)?, cost })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the numbers of one search")]
     fn search_one(
         &self,
         query: &[f32],
-        k: usize,
         allowed: Option<&Allowed>,
-        probes: usize,
-        rescore: usize,
+        effort: Effort,
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Found> {
@@ -100,152 +202,111 @@ impl Ivf {
             Some(allowed) => Some(allowed.places(self.rows.all()?)),
             None => None,
         };
-        let lists = self.nearest_lists(query, k, places, probes, &mut scratch.lists)?;
-        let tables = match self.metric {
-            Metric::L2 => self.quantizer.l2_table(query),
-            _ => self.quantizer.dot_table(query),
-        };
-        let tables = tables.to_bytes();
-        let mut best = TopK::new(rescore);
-        let mut codes = 0;
-        for list in lists {
-            cancel.check()?;
-            let (list, added) = (list.id as usize, list.score);
-            codes += self.scan(list, added, &tables, places, &mut scratch.sums, &mut best)?;
+        let Scratch { entries, tables, .. } = scratch;
+        match self.metric {
+            Metric::L2 => self.quantizer.l2_bytes(query, entries, tables),
+            _ => self.quantizer.dot_bytes(query, entries, tables),
         }
-        let candidates = best.into_sorted();
+        let codes = self.scan_lists(query, places, effort, scratch, cancel)?;
+        let candidates = scratch.best.finish();
         let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
-        Ok(Found { best: self.rescore(query, k, &candidates)?, cost })
+        Ok(Found { best: self.rescore(query, effort.k, candidates)?, cost })
     }
 
-    /// The lists in which a search of `query` scanned so many codes, in that order, and how many of
-    /// these were of rows that are `allowed`: a search takes lists whole, nearest first.
+    /// The lists that a search of `query` looks into, in that order, and how many of the codes there are
+    /// of rows that are `allowed`; none if it scores the allowed rows one by one.
     pub(in crate::dense) fn probed(
         &self,
         query: &[f32],
+        k: usize,
         allowed: Option<&Allowed>,
-        codes: u64,
+        search: &Search<'_>,
+        cancel: &Cancel,
     ) -> Result<(Vec<u32>, u64)> {
-        let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
-        let (mut probed, mut scanned, mut found) = (Vec::new(), 0, 0);
-        for list in self.nearest_lists(query, 1, None, self.lists(), &mut Vec::new())? {
-            if scanned >= codes {
-                break;
-            }
-            let positions = self.positions(list.id as usize)?;
-            scanned += positions.len() as u64;
-            found += places.map_or(positions.len(), |places| places.count(positions)) as u64;
-            probed.push(list.id as u32);
+        let (effort, mut scratch) = (self.effort(k, search), Scratch::default());
+        if allowed.is_some_and(|allowed| self.exact_is_cheaper(allowed, effort)) {
+            return Ok((Vec::new(), 0));
         }
-        Ok((probed, found))
+        self.search_one(query, allowed, effort, &mut scratch, cancel)?;
+        let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
+        let mut rows = 0;
+        for &list in &scratch.probed {
+            let positions = self.positions(list as usize)?;
+            rows += places.map_or(positions.len(), |places| places.count(positions)) as u64;
+        }
+        Ok((scratch.probed, rows))
     }
 
-    /// The `probes` lists to look into, or more if those hold fewer than `k` rows, or under a filter
-    /// fewer allowed rows than [`Self::wanted`]. Each with what its centroid adds to the score of its
-    /// codes.
-    fn nearest_lists(
+    /// Offers the codes of the nearest lists at `places` to `scratch.best`, and returns how many codes
+    /// there were.
+    ///
+    /// Looks into `effort.probes` lists, and into more while those hold fewer than `k` rows, or under
+    /// a filter fewer allowed rows than [`Self::wanted`]; into fewer where slack ends the search. As
+    /// slack mostly does so early, lists are then ranked a few at first, and more when those are done.
+    fn scan_lists(
         &self,
         query: &[f32],
-        k: usize,
         places: Option<&Bits>,
-        probes: usize,
-        scores: &mut Vec<f32>,
-    ) -> Result<Vec<Scored>> {
-        let kernels = Kernels::best();
-        scores.resize(self.lists(), 0.0);
-        self.metric.scores(kernels, query, self.centroids()?, scores);
-        let reach = match self.metric {
-            Metric::L2 => 0.0,
-            _ => REACH * kernels.dot(query, query).sqrt(),
-        };
-        let spreads = self.spreads.all()?;
-        let least = probes.clamp(1, self.lists());
-        let wanted = if places.is_some() { self.wanted(k, least) } else { k };
-        let mut probes = least;
-        loop {
-            let mut best = TopK::new(probes);
-            for (list, (score, spread)) in (0..).zip(scores.iter().zip(spreads)) {
-                best.push(score + reach * spread, list);
-            }
-            let mut lists = best.into_sorted();
-            let (mut rows, mut taken) = (0, 0);
-            for list in &mut lists {
-                if rows < wanted || taken < least {
-                    let positions = self.positions(list.id as usize)?;
-                    rows += places.map_or(positions.len(), |places| places.count(positions));
-                    taken += 1;
-                }
-                // A code under l2 stands for the whole row; nothing is added.
-                let own = scores[list.id as usize];
-                list.score = if self.metric == Metric::L2 { 0.0 } else { own };
-            }
-            if rows >= wanted || probes == self.lists() {
-                lists.truncate(taken);
-                return Ok(lists);
-            }
-            probes = (2 * probes).min(self.lists());
-        }
-    }
-
-    /// Offers the codes of `list` at `places` to `best` and returns how many there were in all.
-    fn scan(
-        &self,
-        list: usize,
-        added: f32,
-        tables: &ByteTables,
-        places: Option<&Bits>,
-        sums: &mut Vec<u16>,
-        best: &mut TopK,
+        effort: Effort,
+        scratch: &mut Scratch,
+        cancel: &Cancel,
     ) -> Result<usize> {
-        let positions = self.positions(list)?;
-        let codes = self.codes.get(self.code_starts[list]..self.code_starts[list + 1])?;
-        sums.resize(positions.len().next_multiple_of(BLOCK), 0);
-        Kernels::best().scan(tables.bytes(), codes, sums);
-        let mut least = least_sum(best.threshold(), added, tables);
-        let sums = &sums[..positions.len()];
-        for (block, start) in sums.chunks(BLOCK).zip(positions.clone().step_by(BLOCK)) {
-            if !block.iter().fold(false, |any, &sum| any | (sum >= least)) {
-                continue;
-            }
-            let may = places.map_or(u32::MAX, |places| places.block(start));
-            if may == 0 {
-                continue;
-            }
-            for (i, (&sum, position)) in block.iter().zip(start as u64..).enumerate() {
-                if sum >= least && may >> i & 1 == 1 {
-                    best.push(added + tables.score(sum), position);
+        let Scratch { coarse, lists, seen, probed, tables, passing, best, .. } = scratch;
+        let kernels = Kernels::best();
+        let wanted = if places.is_some() { self.wanted(effort) } else { effort.k };
+        // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
+        let slack = match self.metric {
+            Metric::L2 => f32::INFINITY,
+            _ => effort.slack * kernels.dot(query, query).sqrt(),
+        };
+        let mut ranked = if slack.is_finite() { effort.probes.min(FIRST) } else { effort.probes };
+        self.coarse.nearest(query, ranked, coarse, lists)?;
+        let mut scan = Scan::new(self, places, lists, effort, tables, passing, best);
+        seen.clear();
+        seen.resize(self.lists(), false);
+        probed.clear();
+        loop {
+            for (at, near) in lists.iter().enumerate() {
+                if std::mem::replace(&mut seen[near.list as usize], true) {
+                    continue;
+                }
+                if let Some(next) = lists.get(at + AHEAD) {
+                    kernels.prefetch(self.codes_of(next.list as usize)?);
+                }
+                scan.list(*near)?;
+                probed.push(near.list);
+                if scan.rows < wanted {
+                    continue;
+                }
+                let ends = slack.is_finite() && at % STRIDE == STRIDE - 1 && {
+                    let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
+                    next + slack < scan.kth(effort.k)
+                };
+                if ends || probed.len() >= effort.probes {
+                    return Ok(scan.codes);
                 }
             }
-            least = least_sum(best.threshold(), added, tables);
+            cancel.check()?;
+            if ranked >= self.lists() {
+                return Ok(scan.codes);
+            }
+            ranked *= 4;
+            self.coarse.nearest(query, ranked, coarse, lists)?;
         }
-        Ok(positions.len())
     }
 
     /// The `k` best of `candidates` (positions) by their exact scores, as rows.
-    fn rescore(&self, query: &[f32], k: usize, candidates: &[Scored]) -> Result<Vec<Scored>> {
+    fn rescore(&self, query: &[f32], k: usize, candidates: &[(i32, u32)]) -> Result<Vec<Scored>> {
         let kernels = Kernels::best();
         let mut best = TopK::new(k);
-        for candidate in candidates {
-            let position = candidate.id as usize;
+        for (i, &(_, position)) in candidates.iter().enumerate() {
+            if let Some(&(_, next)) = candidates.get(i + ROWS_AHEAD) {
+                self.vectors.prefetch(kernels, next as usize)?;
+            }
+            let position = position as usize;
             let score = self.vectors.score(self.metric, kernels, query, position)?;
             best.push(score, u64::from(self.rows.get(position..position + 1)?[0]));
         }
         Ok(best.into_sorted())
     }
-}
-
-/// Every sum below this one has a score below `threshold`.
-///
-/// The score `added + tables.score(sum)`, as rounded, never falls as the sum grows, so it is enough
-/// that the next lower sum fails. The guess is off by a step or two; where roundings hide the steps
-/// altogether, nothing is ruled out.
-fn least_sum(threshold: f32, added: f32, tables: &ByteTables) -> u16 {
-    if threshold == f32::NEG_INFINITY || tables.step() == 0.0 {
-        return 0;
-    }
-    let reaches = |sum: u16| added + tables.score(sum) >= threshold;
-    let guess = f64::from(threshold) - f64::from(added) - f64::from(tables.score(0));
-    let guess = (guess / tables.step()).clamp(0.0, f64::from(u16::MAX)) as u16;
-    let known = (guess.saturating_sub(64)..=guess).rev().find(|&sum| sum == 0 || !reaches(sum - 1));
-    known.unwrap_or(0)
 }
