@@ -19,10 +19,10 @@ pub struct Nearest {
 }
 
 /// Rows and centroids between two looks at the cancel flag; with 384 columns, 2 ms of one core.
-const ROWS: usize = 132;
+const ROWS: usize = 128;
 const TILE: usize = 1024;
 /// Rows whose sums with a tile are computed together.
-const TOGETHER: usize = 6;
+const TOGETHER: usize = 4;
 /// Multiplications after which the cancel flag is polled.
 const WORK: usize = 1 << 27;
 /// Rows of few columns after which it is polled.

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
-/// Queries of one tile of `dots_i16`: with two rows, 12 of the 16 registers hold sums.
-const QUERIES: usize = 6;
+/// Queries of one tile of `dots_i16`: with six, the 12 sums of two rows leave too few registers.
+const QUERIES: usize = 4;
 
 tier! {
     Avx2, is_x86_feature_detected, ["avx2"];
@@ -137,8 +137,6 @@ tier! {
                 1 => tiles::<1>(first, rows, dim, sums),
                 2 => tiles::<2>(first, rows, dim, sums),
                 3 => tiles::<3>(first, rows, dim, sums),
-                4 => tiles::<4>(first, rows, dim, sums),
-                5 => tiles::<5>(first, rows, dim, sums),
                 _ => tiles::<QUERIES>(first, rows, dim, sums),
             }
             (queries, out) = (rest, left);

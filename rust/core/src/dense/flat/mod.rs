@@ -26,8 +26,8 @@ use sketch::{Bytes, Sketch};
 /// second-level cache.
 const ROWS: usize = 512;
 /// Queries that share one pass over the rows, and those of them whose sums are looked at together.
-const QUERIES: usize = 66;
-const TOGETHER: usize = 6;
+const QUERIES: usize = 64;
+const TOGETHER: usize = 4;
 /// Up to so many rows, and as many as four times the results wanted, are scored without a sketch.
 const FEW: usize = 256;
 /// If less than one row in so many is allowed, each of those is scored alone.
