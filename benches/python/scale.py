@@ -105,16 +105,15 @@ def power(sizes: Sequence[Size], name: str) -> tuple[float, float]:
 
 def billion(sizes: Sequence[Size], shard: int) -> str:
     """Return what a billion vectors cost in shards of `shard` rows."""
-
-    def at(name: str) -> float:
-        a, b = power(sizes, name)
-        return float(a * shard**b)
-
+    a, b = power(sizes, "codes")
+    last, codes = sizes[-1], a * shard**b
+    lists = last.lists * math.sqrt(shard / last.n)
+    query_us = (last.ns_list * lists + last.ns_code * codes + last.ns_row * last.rows) / 1e3
+    build_h = last.build_us * math.sqrt(shard / last.n) / 3.6e9  # a vector looks for its list
     shards = math.ceil(BILLION / shard)
     return (
-        f"{shard:>13,} {shards:7,} {sizes[-1].bytes * shard / 1e9:10.1f} "
-        f"{at('build_us') * shard / 3.6e9:10.2f} {at('build_us') * BILLION / 3.6e9:10.0f} "
-        f"{at('query_us') / 1e3:10.2f} {at('query_us') * shards / 1e3:12.0f}"
+        f"{shard:>13,} {shards:7,} {last.bytes * shard / 1e9:10.1f} {build_h * shard:10.2f} "
+        f"{build_h * BILLION:10.0f} {query_us / 1e3:10.2f} {query_us * shards / 1e3:12.0f}"
     )
 
 
@@ -134,7 +133,7 @@ def plot(sizes: Sequence[Size], path: Path) -> None:
         ):
             a, b = power(sizes, name)
             n = np.array([size.n for size in sizes], dtype=float)
-            wide = np.array([n[0], 1e7])
+            wide = np.array([n[0], n[-1]])
             axis.plot(wide, a * wide**b, "--", color="#7f7f7f", label=f"{a:.3g} n^{b:.2f}")
             axis.plot(n, [getattr(size, name) for size in sizes], "o", color="#c1272d")
             axis.set(xscale="log", yscale="log", xlabel="vectors")
