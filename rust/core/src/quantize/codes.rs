@@ -87,9 +87,10 @@ impl Packed {
         Self { bytes, rows, parts }
     }
 
-    /// Bytes that `rows` codes of `parts` parts take.
+    /// Bytes that `rows` codes of `parts` parts take; `usize::MAX` if that is more than there can be.
     pub fn size(rows: usize, parts: usize) -> usize {
-        rows.div_ceil(BLOCK) * parts.div_ceil(GROUP) * 32
+        let block = parts.div_ceil(GROUP).saturating_mul(32);
+        rows.div_ceil(BLOCK).saturating_mul(block)
     }
 }
 
@@ -101,13 +102,13 @@ impl<B: AsRef<[u8]>> Packed<B> {
             return Err(Error::range("parts", "at least 1", parts));
         }
         let all = bytes.as_ref();
-        let block = parts.div_ceil(GROUP).saturating_mul(32);
-        let want = rows.div_ceil(BLOCK).saturating_mul(block);
+        let want = Packed::size(rows, parts);
         if all.len() != want {
             return Err(Error::Length { what: "packed codes", want, got: all.len() });
         }
         let packed = Self { bytes, rows, parts };
-        let padded = (rows.next_multiple_of(BLOCK), parts.next_multiple_of(GROUP));
+        let whole = |count: usize, unit: usize| count.div_ceil(unit).saturating_mul(unit);
+        let padded = (whole(rows, BLOCK), whole(parts, GROUP));
         for row in 0..padded.0 {
             let first = if row < rows { parts } else { 0 };
             for part in first..padded.1 {
