@@ -20,6 +20,8 @@ const MANY: usize = 256;
 /// a thousandth of recall on real text vectors, with 2 twice that.
 const NAMED: usize = 3;
 const NAMED_AT_LEAST: usize = 16;
+/// Centroids that one product takes.
+const TOGETHER: usize = 4;
 /// How far beyond its centroid a list may reach towards the query, in spreads.
 const REACH: f32 = 0.2;
 
@@ -62,6 +64,9 @@ pub(super) struct Scratch {
     sums: Vec<u16>,
     counts: Vec<u32>,
     whole: Vec<i16>,
+    named: Vec<usize>,
+    rows: Vec<i8>,
+    products: Vec<i32>,
     order: Vec<(u64, f32)>,
 }
 
@@ -172,16 +177,14 @@ impl Coarse {
         let scale = self.scale.all()?[0];
         let worth = to_whole(query, &mut scratch.whole) * scale;
         let (centroids, spreads) = (self.centroids.all()?, self.spreads.all()?);
+        let centroid = |list: usize| &centroids[list * self.dim..(list + 1) * self.dim];
         scratch.order.clear();
-        let mut offer = |list: usize| {
-            let centroid = &centroids[list * self.dim..(list + 1) * self.dim];
-            let mut sum = [0];
-            kernels.dots_i16(&scratch.whole, centroid, self.dim, &mut sum);
-            let base = sum[0] as f32 * worth;
+        let mut offer = |list: usize, product: i32| {
+            let base = product as f32 * worth;
             let far = match self.metric {
                 // |q − c|² = |q|² − 2q·c + |c|², and |q|² is the same for all.
                 Metric::L2 => {
-                    let square: i32 = centroid.iter().map(|&c| i32::from(c) * i32::from(c)).sum();
+                    let square: i32 = centroid(list).iter().map(|&c| i32::from(c).pow(2)).sum();
                     2.0 * base - square as f32 * (scale * scale)
                 }
                 _ => base + reach * spreads[list],
@@ -207,13 +210,22 @@ impl Coarse {
                     }
                 }
                 let least = least_of_best(sums, named, &mut scratch.counts);
-                for (list, &sum) in sums.iter().enumerate() {
-                    if sum >= least {
-                        offer(list);
-                    }
+                scratch.named.clear();
+                scratch.named.extend((0..lists).filter(|&list| sums[list] >= least));
+                // Side by side, rows share the loads of the query.
+                for some in scratch.named.chunks(TOGETHER) {
+                    scratch.rows.clear();
+                    some.iter().for_each(|&list| scratch.rows.extend_from_slice(centroid(list)));
+                    let products = &mut [0; TOGETHER][..some.len()];
+                    kernels.dots_i16(&scratch.whole, &scratch.rows, self.dim, products);
+                    some.iter().zip(products).for_each(|(&list, product)| offer(list, *product));
                 }
             }
-            _ => (0..lists).for_each(offer),
+            _ => {
+                scratch.products.resize(lists, 0);
+                kernels.dots_i16(&scratch.whole, centroids, self.dim, &mut scratch.products);
+                (0..lists).for_each(|list| offer(list, scratch.products[list]));
+            }
         }
         let order = &mut scratch.order;
         if wanted < order.len() {

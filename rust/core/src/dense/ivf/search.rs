@@ -69,7 +69,7 @@ impl<'a> Scan<'a> {
         let top = lists.iter().fold(f32::MIN, |top, near| top.max(near.base));
         let steps = if tables.step() > 0.0 { 1.0 / tables.step() } else { 0.0 };
         let most = (MOST_ENTRY as usize * tables.parts()).min(usize::from(u16::MAX)) as i32;
-        best.start(effort.rescore, most);
+        best.start(effort.rescore, effort.k, most);
         Self { ivf, places, tables, passing, best, top, steps, most, codes: 0, rows: 0 }
     }
 
@@ -102,10 +102,10 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// What the code of the `k`-th best row so far says of its score; −∞ before there are so many.
-    fn kth(&self, k: usize) -> f32 {
+    /// What the code of the k-th best row so far says of its score; −∞ before there are so many.
+    fn kth(&self) -> f32 {
         let score = |whole| self.top + self.tables.score(0) + whole as f32 * self.tables.step();
-        self.best.kth(k).map_or(f32::NEG_INFINITY, score)
+        self.best.kth().map_or(f32::NEG_INFINITY, score)
     }
 }
 
@@ -280,7 +280,7 @@ impl Ivf {
                 }
                 let ends = slack.is_finite() && at % STRIDE == STRIDE - 1 && {
                     let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
-                    next + slack < scan.kth(effort.k)
+                    next + slack < scan.kth()
                 };
                 if ends || probed.len() >= effort.probes {
                     return Ok(scan.codes);
