@@ -109,21 +109,26 @@ def run_batches(session: Session, work: Callable[[Run], None]) -> None:
         return
 
     failed: list[BaseException] = []
+    # Not `join`: interrupted, that of CPython 3.11 and 3.12 takes a running thread for ended, and
+    # the process then leaves without it, in the middle of the graph.
+    ended = threading.Event()
 
     def guarded() -> None:
         try:
             work(run)
         except BaseException as error:  # raised again on the caller's thread
             failed.append(error)
+        finally:
+            ended.set()
 
     worker = threading.Thread(target=guarded, name="magnetite-encode")
     worker.start()
     try:
-        while worker.is_alive():
-            worker.join(POLL_S)
+        while not ended.wait(POLL_S):
+            pass
     except BaseException:
         options.terminate = True
-        worker.join(GRACE_S)
+        ended.wait(GRACE_S)
         raise
     if failed:
         raise failed[0]
