@@ -58,7 +58,7 @@ impl Rows {
         let one = |range: std::ops::Range<usize>| {
             let mut row = vec![0.0; self.dim()];
             for i in range {
-                self.decode(i..i + 1, &mut row)?;
+                self.read(i, &mut row)?;
                 let square = kernels.dot(&row, &row);
                 // Rounding to bytes moves a row of length 1 by at most √dim / 254.
                 let slack = 0.01 + (self.dim() as f32).sqrt() / 254.0;

@@ -278,24 +278,4 @@ impl Rows {
         }
         Ok(())
     }
-
-    /// Writes the numbers that rows `range` stand for.
-    pub(super) fn decode(&self, range: Range<usize>, out: &mut [f32]) -> Result<()> {
-        let places = range.start * self.dim..range.end * self.dim;
-        match &self.numbers {
-            Numbers::F32(numbers) => out.copy_from_slice(numbers.get(places)?),
-            Numbers::F16(halves) => {
-                let halves = halves.get(places)?;
-                out.iter_mut().zip(halves).for_each(|(x, half)| *x = kernels::half(*half));
-            }
-            Numbers::Int8(bytes, scales) => {
-                let rows = bytes.get(places)?.chunks_exact(self.dim);
-                let out = out.chunks_exact_mut(self.dim);
-                for ((out, row), scale) in out.zip(rows).zip(scales.get(range)?) {
-                    out.iter_mut().zip(row).for_each(|(x, &byte)| *x = scale * f32::from(byte));
-                }
-            }
-        }
-        Ok(())
-    }
 }

@@ -55,7 +55,7 @@ impl Flat {
         threads.chunks_mut(&mut squares, 1, BLOCK, cancel, |first, out| {
             let mut row = vec![0.0; dim];
             for (out, i) in out.iter_mut().zip(first..) {
-                rows.decode(i..i + 1, &mut row)?;
+                rows.read(i, &mut row)?;
                 *out = kernels.dot(&row, &row);
             }
             Ok(())

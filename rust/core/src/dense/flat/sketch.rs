@@ -32,17 +32,14 @@ impl Sketch {
         let own = rows.bytes(0..n)?.is_none();
         let mut bytes = vec![0i8; if own { n * dim } else { 0 }];
         let mut scaled = vec![[0.0f32; 2]; n];
-        let sketch = |i: usize, row: &mut [f32], bytes: &mut [i8]| -> Result<[f32; 2]> {
-            rows.decode(i..i + 1, row)?;
-            let scale = to_bytes(row, bytes);
-            Ok([scale, rest(row, bytes, scale)])
-        };
         if own {
             let both = (&mut bytes[..], &mut scaled[..]);
             threads.pairs_mut(both, (dim, 1), BLOCK, cancel, |first, bytes, scaled| {
                 let mut row = vec![0.0; dim];
                 for ((bytes, out), i) in bytes.chunks_exact_mut(dim).zip(scaled).zip(first..) {
-                    *out = sketch(i, &mut row, bytes)?;
+                    rows.read(i, &mut row)?;
+                    let scale = to_bytes(&row, bytes);
+                    *out = [scale, rest(&row, bytes, scale)];
                 }
                 Ok(())
             })?;
@@ -50,7 +47,7 @@ impl Sketch {
             threads.chunks_mut(&mut scaled, 1, BLOCK, cancel, |first, scaled| {
                 let mut row = vec![0.0; dim];
                 for (out, i) in scaled.iter_mut().zip(first..) {
-                    rows.decode(i..i + 1, &mut row)?;
+                    rows.read(i, &mut row)?;
                     let (bytes, scales) = rows.bytes(i..i + 1)?.expect("kept as bytes");
                     *out = [scales[0], rest(&row, bytes, scales[0])];
                 }
