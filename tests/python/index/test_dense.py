@@ -10,22 +10,9 @@ import magnetite
 from magnetite.index import Index
 
 
-def rows(count, dim=24, seed=0):
-    """Rows around sixteen centres, as text vectors lie."""
-    rng = np.random.default_rng(seed)
-    centres = 2 * rng.standard_normal((16, dim))
-    near = centres[rng.integers(16, size=count)]
-    return (near + rng.standard_normal((count, dim))).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def ivf():
-    return Index.build(rows(5_000), kind="ivf", lists=40)
-
-
 @pytest.mark.parametrize("metric", ["dot", "cosine", "l2"])
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
-def test_full_search_equals_brute_force_in_float64(metric, kind):
+def test_full_search_equals_brute_force_in_float64(rows, metric, kind):
     vectors, queries = rows(3_000), rows(50, seed=1)
     index = Index.build(vectors, metric=metric, kind=kind)
     hits = index.search(queries, 10, probes=10_000, rescore=3_000)
@@ -56,7 +43,9 @@ def stored(vectors, storage):
 
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
 @pytest.mark.parametrize("storage", ["f16", "int8"])
-def test_rows_kept_shorter_are_searched_as_the_numbers_they_stand_for(tmp_path, storage, kind):
+def test_rows_kept_shorter_are_searched_as_the_numbers_they_stand_for(
+    rows, tmp_path, storage, kind
+):
     vectors, queries = rows(3_000), rows(50, seed=1)
     kept = Index.build(vectors, kind=kind, storage=storage)
     plain = Index.build(stored(vectors, storage), kind="flat")
@@ -70,7 +59,7 @@ def test_rows_kept_shorter_are_searched_as_the_numbers_they_stand_for(tmp_path, 
         assert (hits.scores == wanted.scores).all()
 
 
-def test_one_query_alone_and_among_a_thousand_return_the_same_bits(ivf):
+def test_one_query_alone_and_among_a_thousand_return_the_same_bits(rows, ivf):
     queries = rows(1_000, seed=2)
     flat = Index.build(rows(5_000), kind="flat")
     for index in (flat, ivf):
@@ -81,13 +70,13 @@ def test_one_query_alone_and_among_a_thousand_return_the_same_bits(ivf):
             assert alone.scores.tobytes() == together.scores[i : i + 1].tobytes()
 
 
-def test_the_index_picks_lists_for_many_rows_only():
+def test_the_index_picks_lists_for_many_rows_only(rows):
     assert Index.build(rows(1_000)).lists is None
     assert Index.build(rows(40_000, dim=4)).lists == 800
     assert Index.build(rows(1_000), lists=10).lists == 10
 
 
-def test_two_builds_are_the_same_bytes_with_one_thread_and_two(tmp_path):
+def test_two_builds_are_the_same_bytes_with_one_thread_and_two(rows, tmp_path):
     for threads in (1, 2):
         index = Index.build(rows(5_000), kind="ivf", seed=3, threads=threads)
         index.save(tmp_path / str(threads))
@@ -96,7 +85,7 @@ def test_two_builds_are_the_same_bytes_with_one_thread_and_two(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
 
 
-def test_the_cost_of_a_search_is_told(ivf):
+def test_the_cost_of_a_search_is_told(rows, ivf):
     hits = ivf.search(rows(20, seed=4), 5, probes=4, rescore=30)
     assert (hits.cost.rows == 30).all()
     assert (hits.cost.codes < 5_000).all()
@@ -213,7 +202,7 @@ def test_bad_choices_are_refused():
         Index.build(eye[:15], kind="ivf")
 
 
-def test_bad_searches_are_refused(ivf):
+def test_bad_searches_are_refused(rows, ivf):
     query = rows(1)
     for arguments, message in [
         ({"k": 0}, "k must be 1 to"),
@@ -268,7 +257,7 @@ def test_what_is_no_index_is_refused(tmp_path):
         Index.open(tmp_path, verify="never")
 
 
-def test_eight_threads_at_once_get_the_same_hits(ivf):
+def test_eight_threads_at_once_get_the_same_hits(rows, ivf):
     queries = rows(300, seed=5)
     wanted = ivf.search(queries).ids.tolist()
     with ThreadPoolExecutor(8) as pool:

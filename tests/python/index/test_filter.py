@@ -6,16 +6,8 @@ import pytest
 from magnetite.index import Index
 
 
-def rows(count, dim=24, seed=0):
-    """Rows around sixteen centres, as text vectors lie."""
-    rng = np.random.default_rng(seed)
-    centres = 2 * np.random.default_rng(9).standard_normal((16, dim))
-    near = centres[rng.integers(16, size=count)]
-    return (near + rng.standard_normal((count, dim))).astype(np.float32)
-
-
 @pytest.fixture(scope="module", params=["flat", "ivf"])
-def index(request):
+def index(rows, request):
     return Index.build(rows(3_000), kind=request.param)
 
 
@@ -24,7 +16,7 @@ def best(vectors, query, allowed, k=5):
     return allowed[np.argsort(-scores, kind="stable")][:k].tolist()
 
 
-def test_ids_and_masks_say_the_same_once_or_for_each_query(index):
+def test_ids_and_masks_say_the_same_once_or_for_each_query(rows, index):
     queries, rng = rows(3, seed=1), np.random.default_rng(0)
     some = np.sort(rng.choice(3_000, 700, replace=False))
     mask = np.isin(np.arange(3_000), some)
@@ -40,7 +32,7 @@ def test_ids_and_masks_say_the_same_once_or_for_each_query(index):
         assert index.search(queries, 5, exclude=form, **wide).ids.tolist() == wanted
 
 
-def test_each_query_leaves_out_its_own(index):
+def test_each_query_leaves_out_its_own(rows, index):
     queries = rows(200, seed=2)
     first = index.search(queries, 3)
     # -1 and other unknown ids pad.
@@ -63,7 +55,7 @@ def test_text_ids_filter_and_a_mask_follows_the_order_of_the_ids():
     assert index.search(ones, 3, filter=[["c"]]).ids.tolist() == [["c", None, None]]
 
 
-def test_nothing_allowed_is_nothing_found(index):
+def test_nothing_allowed_is_nothing_found(rows, index):
     for nothing in ([], np.array([], dtype=np.int64), np.zeros(3_000, bool), [5_000], np.array([])):
         hits = index.search(rows(2), 3, filter=nothing)
         assert (hits.counts == 0).all()
@@ -85,12 +77,12 @@ def test_nothing_allowed_is_nothing_found(index):
         (np.ones((1, 1, 1), bool), TypeError, "one a row"),
     ],
 )
-def test_what_is_no_filter_is_refused(index, value, error, message):
+def test_what_is_no_filter_is_refused(rows, index, value, error, message):
     with pytest.raises(error, match=message):
         index.search(rows(2), 1, filter=value)
 
 
-def test_the_least_score_cuts_the_list(index):
+def test_the_least_score_cuts_the_list(rows, index):
     hits = index.search(rows(20, seed=3), 10)
     least = float(hits.scores[:, 4].max())
     cut = index.search(rows(20, seed=3), 10, min_score=least)
@@ -98,7 +90,7 @@ def test_the_least_score_cuts_the_list(index):
     assert (cut.ids[cut.scores == -np.inf] == -1).all()
 
 
-def test_a_prefix_is_searched_as_an_index_of_it(index):
+def test_a_prefix_is_searched_as_an_index_of_it(rows, index):
     queries = rows(9, seed=4)
     short = Index.build(rows(3_000)[:, :8], kind="flat")
     wanted = short.search(queries[:, :8], 7)

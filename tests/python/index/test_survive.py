@@ -13,20 +13,7 @@ import magnetite
 from magnetite.index import Index
 
 
-def rows(count, dim=24, seed=0):
-    """Rows around sixteen centres, as text vectors lie."""
-    rng = np.random.default_rng(seed)
-    centres = 2 * rng.standard_normal((16, dim))
-    near = centres[rng.integers(16, size=count)]
-    return (near + rng.standard_normal((count, dim))).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def ivf():
-    return Index.build(rows(5_000), kind="ivf", lists=40)
-
-
-def test_a_flipped_bit_is_found_at_open_or_at_first_touch(tmp_path, ivf):
+def test_a_flipped_bit_is_found_at_open_or_at_first_touch(rows, tmp_path, ivf):
     ivf.save(tmp_path)
     [segment] = tmp_path.glob("*.segment")
     changed = bytearray(segment.read_bytes())
@@ -41,7 +28,7 @@ def test_a_flipped_bit_is_found_at_open_or_at_first_touch(tmp_path, ivf):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SKIPPED LOUDLY: no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_search_and_build_work_after_fork(ivf):
+def test_search_and_build_work_after_fork(rows, ivf):
     queries = rows(300, seed=6)
     wanted = ivf.search(queries, threads=2).ids.tolist()
     child = os.fork()

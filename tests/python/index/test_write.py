@@ -1,5 +1,6 @@
 """Writing from Python: each call one commit, snapshots, the lock, and recall after churn."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 from magnetite.index import Index
 
 
-def rows(count, dim=8, seed=0):
-    return np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+@pytest.fixture(scope="session")
+def rows(rows):
+    return functools.partial(rows, dim=8)
 
 
 def ids(index):
@@ -20,12 +22,12 @@ def ids(index):
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(rows, tmp_path):
     Index.build(rows(10), metric="l2").save(tmp_path / "index")
     return tmp_path / "index"
 
 
-def test_an_index_in_memory_is_written_to_like_a_dictionary():
+def test_an_index_in_memory_is_written_to_like_a_dictionary(rows):
     index = Index.build(rows(4), ["a", "b", "c", "d"], metric="l2")
     index.add(rows(2, seed=1), ["x", "y"])
     index.upsert(rows(2, seed=2), ["b", "z"])
@@ -39,7 +41,7 @@ def test_an_index_in_memory_is_written_to_like_a_dictionary():
     assert (index.segments, index.deleted, ids(index)) == (1, 0, ["b", "c", "d", "x", "z"])
 
 
-def test_what_cannot_be_written_changes_nothing(saved):
+def test_what_cannot_be_written_changes_nothing(rows, saved):
     for index in (Index.build(rows(10)), Index.open(saved, writable=True)):
         for work, error, message in [
             (lambda i: i.add(rows(2), [3, 11]), ValueError, "3, which is there"),
@@ -61,7 +63,7 @@ def test_what_cannot_be_written_changes_nothing(saved):
         assert (-1 in index, 2**70 in index, None in index, True in index) == (False,) * 4
 
 
-def test_each_call_is_a_commit_that_readers_see_when_they_ask(saved):
+def test_each_call_is_a_commit_that_readers_see_when_they_ask(rows, saved):
     reader = Index.open(saved)
     with Index.open(saved, writable=True) as index:
         index.add(rows(3, seed=1))
@@ -79,7 +81,7 @@ def test_each_call_is_a_commit_that_readers_see_when_they_ask(saved):
         reader.delete([1])
 
 
-def test_one_writer_at_a_time_here_and_in_other_processes(saved):
+def test_one_writer_at_a_time_here_and_in_other_processes(rows, saved):
     writer = Index.open(saved, writable=True)
     script = """
 import sys
@@ -104,7 +106,7 @@ except OSError as error:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="SKIPPED LOUDLY: no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_may_read_but_not_write(saved):
+def test_a_forked_child_may_read_but_not_write(rows, saved):
     index = Index.open(saved, writable=True)
     child = os.fork()
     if child == 0:
@@ -119,7 +121,7 @@ def test_a_forked_child_may_read_but_not_write(saved):
     assert len(Index.open(saved)) == 9
 
 
-def test_a_batch_is_one_commit_or_none(saved):
+def test_a_batch_is_one_commit_or_none(rows, saved):
     with Index.open(saved, writable=True) as index:
         files = sorted(path.name for path in saved.iterdir())
         with index.batch():
@@ -144,7 +146,7 @@ def test_a_batch_is_one_commit_or_none(saved):
     assert sorted(path.name for path in saved.iterdir()) == files
 
 
-def test_a_compacted_index_is_the_bytes_of_a_fresh_one(tmp_path):
+def test_a_compacted_index_is_the_bytes_of_a_fresh_one(rows, tmp_path):
     vectors = rows(3_000, dim=16)
     grown = Index.build(vectors[:1_000], range(1_000), kind="ivf", threads=1)
     grown.add(vectors[1_000:], range(1_000, 3_000))
