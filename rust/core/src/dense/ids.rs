@@ -30,6 +30,14 @@ impl NewIds<'_> {
             Self::Text(texts) => Some(texts.len()),
         }
     }
+
+    /// How an index that begins with these calls its rows: one that counts them may name others later.
+    pub(super) fn kind(&self) -> IdKind {
+        match self {
+            Self::Rows | Self::Numbers(_) => IdKind::Numbers,
+            Self::Text(_) => IdKind::Text,
+        }
+    }
 }
 
 /// Ids that mean rows which are there, or may be.

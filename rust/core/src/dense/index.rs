@@ -130,9 +130,8 @@ impl Index {
         if dim > MOST_COLUMNS {
             return Err(Error::range("vectors", format!("at most {MOST_COLUMNS} columns"), dim));
         }
-        let ids_kind = if matches!(ids, NewIds::Text(_)) { IdKind::Text } else { IdKind::Numbers };
         let (storage, encoder) = (build.storage, build.encoder.clone());
-        let attributes = Attributes { metric, dim, ids: ids_kind, storage, encoder };
+        let attributes = Attributes { metric, dim, ids: ids.kind(), storage, encoder };
         let header =
             Header { attributes, kind: build.kind, seed: build.seed, next: 0, curves: Vec::new() };
         let lists = build.kind.lists(vectors.rows(), true);

@@ -198,8 +198,7 @@ impl Index {
 impl Header {
     /// The ids of `rows` new rows, ascending, and the row that each belongs to.
     fn take(&mut self, ids: NewIds<'_>, rows: usize, first: bool) -> Result<(Ids, Vec<usize>)> {
-        let kind = if matches!(ids, NewIds::Text(_)) { IdKind::Text } else { IdKind::Numbers };
-        let nothing = rows == 0 && ids.len() == Some(0);
+        let (kind, nothing) = (ids.kind(), rows == 0 && ids.len() == Some(0));
         if first && !nothing {
             // An index without rows takes the kind of the first that come.
             self.attributes.ids = kind;
