@@ -7,7 +7,7 @@ use std::path::Path;
 use magnetite_core::dense::{
     Build, HitIds, Index, Kind, Lists, Metric, Names, NewIds, Pick, Search, Storage, Writer,
 };
-use magnetite_core::store::Verify;
+use magnetite_core::store::{Segment, Verify};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -318,6 +318,18 @@ fn many_small_adds_leave_few_segments() {
     let fresh = flat(vectors.view(), NewIds::Rows);
     let all = fresh.search(vectors.view(), &search, Threads::ONE, &cancel).unwrap();
     assert_eq!(bits(&one), bits(&all));
+}
+
+#[test]
+fn rows_are_added_to_a_segment_that_holds_none() {
+    let none = Matrix::new(Vec::new(), 4).unwrap();
+    let (threads, cancel) = (Threads::ONE, Cancel::new());
+    let index = Index::build(none.view(), NewIds::Rows, &Build::default(), threads, &cancel);
+    let bytes = index.unwrap().to_segment().unwrap();
+    let segment = Segment::from_bytes(Path::new("empty"), &bytes, Verify::Full).unwrap();
+    let index = Index::from_segment(&segment.into()).unwrap();
+    let index = index.add(gaussian(3, 4, 1).view(), NewIds::Rows, threads, &cancel).unwrap();
+    assert_eq!((index.len(), index.segments()), (3, 2));
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl Index {
             let mut levels: Vec<Vec<usize>> = Vec::new();
             for (at, live) in index.parts().iter().enumerate() {
                 if live.part().lists().is_none() && live.len() < LARGE {
-                    let level = live.len().ilog(MERGED) as usize;
+                    // A segment that holds nothing is as small as one row.
+                    let level = live.len().max(1).ilog(MERGED) as usize;
                     levels.resize_with(levels.len().max(level + 1), Vec::new);
                     levels[level].push(at);
                 }
