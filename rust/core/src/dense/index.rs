@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::curve::Curve;
 use super::filter::{Allowed, Bits};
 use super::ids::{Ids, Name};
 use super::part::Part;
-use super::tune::Curve;
 use super::{
     Attributes, Build, HitIds, IdKind, Kind, MOST_COLUMNS, Metric, Names, NewIds, Storage,
 };

@@ -9,11 +9,13 @@
 //! index    parts, and which of their rows are gone: an immutable snapshot
 //! search   from queries to the best rows of all parts
 //! write    snapshot -> snapshot: add, upsert, delete, compact
-//! tune     what recall costs in a snapshot: measured, looked up
+//! curve    what recall costs in a snapshot: kept, looked up
+//! tune     that, measured
 //! files    snapshot <-> directory; the writer, whose every commit happens or does not
 //! ```
 
 mod check;
+mod curve;
 mod explain;
 mod files;
 mod filter;
@@ -33,6 +35,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use check::Verified;
+pub use curve::{Curve, Effort, Point};
 pub use explain::{Explanation, Looked};
 pub use files::Writer;
 pub use ids::{IdKind, Names, NewIds};
@@ -41,7 +44,6 @@ pub use ivf::Lists;
 pub use rows::Storage;
 pub use score::Metric;
 pub use select::Pick;
-pub use tune::{Curve, Effort, Point};
 
 use crate::topk::Scored;
 
