@@ -1,8 +1,8 @@
 //! What a search did: which lists it looked into, and what that cost.
 
+use super::Search;
 use super::index::Index;
 use super::select::Selected;
-use super::{Cost, Search};
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
 
 /// What one search did.
@@ -49,26 +49,13 @@ impl Index {
             return Err(Error::range("query", "one vector of all columns", query.rows()));
         };
         let query = self.metric().prepare("query", query, None, Threads::ONE, cancel)?;
-        let query = query.view();
+        let query = query.view().row(0);
         let mut parts = Vec::new();
         for (group, members) in search.groups(1) {
             for (at, live) in self.parts().iter().enumerate() {
                 let selected = Selected::new(self, at, group, &members, search)?;
-                let (part, filter) = (live.part(), selected.filter());
-                let k = search.k + group.spare;
-                let found = part.search(query, k, filter, search, Threads::ONE, cancel)?;
-                let Cost { codes, rows: scored } = found[0].cost;
-                let (probed, allowed) =
-                    part.probed(query.row(0), k, filter.of(0), search, cancel)?;
-                let (rows, lists) = (part.rows(), part.lists());
-                parts.push(Looked {
-                    rows,
-                    lists,
-                    probed,
-                    codes,
-                    filtered: codes - allowed,
-                    scored,
-                });
+                let (k, allowed) = (search.k + group.spare, selected.filter().of(0));
+                parts.push(live.part().explain(query, k, allowed, search, cancel)?);
             }
         }
         Ok(Explanation {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::explain::Looked;
 use super::filter::{Allowed, Filter};
 use super::flat::Flat;
 use super::ids::{IdKind, Ids};
 use super::ivf::{self, Ivf};
-use super::{Attributes, Found, Kind, LARGE, Lists, MOST_COLUMNS, MOST_ROWS, Metric, Search};
+use super::{Attributes, Cost, Found, Kind, LARGE, Lists, MOST_COLUMNS, MOST_ROWS, Metric, Search};
 use crate::store::{self, Column, Sections, Segment};
 use crate::{Cancel, Matrix, MatrixRef, Result, Threads};
 
@@ -137,20 +138,28 @@ impl Part {
         }
     }
 
-    /// The lists that a search of `query` looks into, in that order, and how many of their codes are
-    /// of rows that are `allowed`.
-    pub(super) fn probed(
+    /// What a search of `query`, which is prepared, does here.
+    pub(super) fn explain(
         &self,
         query: &[f32],
         k: usize,
         allowed: Option<&Allowed>,
         search: &Search<'_>,
         cancel: &Cancel,
-    ) -> Result<(Vec<u32>, u64)> {
-        match &self.body {
-            Body::Flat(_) => Ok((Vec::new(), 0)),
-            Body::Ivf(ivf) => ivf.probed(query, k.min(self.rows), allowed, search, cancel),
-        }
+    ) -> Result<Looked> {
+        let (rows, lists) = (self.rows, self.lists());
+        Ok(match &self.body {
+            Body::Flat(_) => {
+                let scored = allowed.map_or(rows, Allowed::count) as u64;
+                Looked { rows, lists, probed: Vec::new(), codes: 0, filtered: 0, scored }
+            }
+            Body::Ivf(ivf) => {
+                let (probed, cost, passed) =
+                    ivf.probed(query, k.min(rows), allowed, search, cancel)?;
+                let Cost { codes, rows: scored } = cost;
+                Looked { rows, lists, probed, codes, filtered: codes - passed, scored }
+            }
+        })
     }
 
     /// Refuses ids that do not ascend, and what the body finds wrong with itself.

@@ -213,8 +213,8 @@ impl Ivf {
         Ok(Found { best: self.rescore(query, effort.k, candidates)?, cost })
     }
 
-    /// The lists that a search of `query` looks into, in that order, and how many of the codes there are
-    /// of rows that are `allowed`; none if it scores the allowed rows one by one.
+    /// The lists that a search of `query` looks into, in that order, what it costs, and how many of the
+    /// codes there are of rows that are `allowed`; none if it scores the allowed rows one by one.
     pub(in crate::dense) fn probed(
         &self,
         query: &[f32],
@@ -222,19 +222,19 @@ impl Ivf {
         allowed: Option<&Allowed>,
         search: &Search<'_>,
         cancel: &Cancel,
-    ) -> Result<(Vec<u32>, u64)> {
+    ) -> Result<(Vec<u32>, Cost, u64)> {
         let (effort, mut scratch) = (self.effort(k, search), Scratch::default());
-        if allowed.is_some_and(|allowed| self.exact_is_cheaper(allowed, effort)) {
-            return Ok((Vec::new(), 0));
+        if let Some(allowed) = allowed.filter(|some| self.exact_is_cheaper(some, effort)) {
+            return Ok((Vec::new(), Cost { codes: 0, rows: allowed.count() as u64 }, 0));
         }
-        self.search_one(query, allowed, effort, &mut scratch, cancel)?;
+        let Found { cost, .. } = self.search_one(query, allowed, effort, &mut scratch, cancel)?;
         let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
         let mut rows = 0;
         for &list in &scratch.probed {
             let positions = self.positions(list as usize)?;
             rows += places.map_or(positions.len(), |places| places.count(positions)) as u64;
         }
-        Ok((scratch.probed, rows))
+        Ok((scratch.probed, cost, rows))
     }
 
     /// Offers the codes of the nearest lists at `places` to `scratch.best`, and returns how many codes
