@@ -109,6 +109,7 @@ class Index:
         *,
         probes: int | None,
         rescore: int | None,
+        slack: float | None,
         target_recall: float | None,
         only: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],
         exclude: Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]],

@@ -399,6 +399,7 @@ class Index:
         exclude: Filter | None = None,
         probes: int | None = None,
         rescore: int | None = None,
+        slack: float | None = None,
         target_recall: float | None = None,
     ) -> Explanation:
         """Return what `search` does for one query: lists probed, codes scanned, rows scored.
@@ -410,6 +411,7 @@ class Index:
             exclude: As in `search`.
             probes: As in `search`.
             rescore: As in `search`.
+            slack: As in `search`.
             target_recall: As in `search`.
 
         Raises:
@@ -423,6 +425,7 @@ class Index:
             k,
             probes=probes,
             rescore=rescore,
+            slack=slack,
             target_recall=target_recall,
             only=arguments.picks(filter, "filter", 1),
             exclude=arguments.picks(exclude, "exclude", 1),

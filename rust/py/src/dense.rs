@@ -279,7 +279,7 @@ impl Index {
 
     /// Return probes, rescore, slack, and for each segment what a search did in it: rows, lists,
     /// lists probed, codes, codes of rows that may not be found, rows scored exactly.
-    #[pyo3(signature = (query, k, *, probes, rescore, target_recall, only, exclude))]
+    #[pyo3(signature = (query, k, *, probes, rescore, slack, target_recall, only, exclude))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn explain(
         &self,
@@ -288,6 +288,7 @@ impl Index {
         k: usize,
         probes: Option<usize>,
         rescore: Option<usize>,
+        slack: Option<f32>,
         target_recall: Option<f64>,
         only: Vec<Bound<'_, PyAny>>,
         exclude: Vec<Bound<'_, PyAny>>,
@@ -301,6 +302,7 @@ impl Index {
             k,
             probes,
             rescore,
+            slack,
             target_recall,
             only: &only,
             except: &except,

@@ -24,6 +24,11 @@ def test_lists_and_codes_are_those_of_the_search(index, centres):
         assert len(set(looked.probed)) == len(looked.probed) == 7
         assert (looked.codes, looked.scored) == (hits.cost.codes[0], hits.cost.rows[0])
         assert (looked.rows, looked.lists, looked.filtered) == (3_000, 50, 0)
+        hits = index.search(query, probes=50, slack=0.05)
+        said = index.explain(query, probes=50, slack=0.05)
+        assert len(said.segments[0].probed) < 50
+        assert said.segments[0].codes == hits.cost.codes[0]
+        assert f"slack={said.slack}" in str(said)
 
 
 def test_what_may_not_be_found_is_counted(index, centres):
