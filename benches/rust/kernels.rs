@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use magnetite_core::kernels::{BLOCK, Columns, Heights, Kernels};
+use magnetite_core::kernels::{BLOCK, Columns, Heights, Kernels, Outline};
 use magnetite_core::{Matrix, rng::Rng};
 
 const ROWS: usize = 1024;
@@ -81,6 +81,22 @@ fn sketches(c: &mut Criterion) {
             group.bench_function(format!("dots_i16/{queries}/{tier}"), |b| {
                 b.iter(|| {
                     kernels.dots_i16(black_box(&numbers[..queries * 384]), &bytes, 384, &mut out);
+                });
+            });
+        }
+        let mut outline = Outline::default();
+        group.throughput(Throughput::Elements((SKETCHED * 384) as u64));
+        group.bench_function(BenchmarkId::new("outline", tier), |b| {
+            b.iter(|| kernels.outline(black_box(&bytes), 384, &mut outline));
+        });
+        kernels.outline(&bytes, 384, &mut outline);
+        let few: Vec<i8> = numbers.iter().map(|number| (number % 32) as i8).collect();
+        for queries in [1, 6, 8] {
+            let mut out = vec![0; queries * SKETCHED];
+            group.throughput(Throughput::Elements((queries * SKETCHED * 384) as u64));
+            group.bench_function(format!("outline_dots/{queries}/{tier}"), |b| {
+                b.iter(|| {
+                    kernels.outline_dots(black_box(&few[..queries * 384]), &outline, &mut out)
                 });
             });
         }

@@ -76,6 +76,41 @@ proptest! {
 }
 
 #[test]
+fn rows_and_queries_that_lose_most_in_fewer_bits_are_found() {
+    // The best rows come last. Of their bytes, 41 and −42, the outlines leave 40 and −40; of the queries'
+    // numbers, 1.45 beside a largest of 31, their steps leave 1. So they seem lower than the rows of 41
+    // and −41, which come first and set the level. The others are far below.
+    let (rows, dim) = (2000, 66);
+    let sign = |d: usize| if d.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let rows = Matrix::new(
+        (0..rows * dim)
+            .map(|i| match (i / dim, i % dim) {
+                (_, 0) => 127.0,
+                (_, 1) => 0.0,
+                (100..110, d) => 41.0 * sign(d),
+                (1900..1910, d) => f32::from(41 + (d % 2) as u8) * sign(d),
+                (row, d) => ((row * 7 + d * 3) % 7) as f32 - 3.0,
+            })
+            .collect(),
+        dim,
+    )
+    .unwrap();
+    for size in [1.0, 1.45] {
+        let query = |i: usize| match i % dim {
+            0 => 0.0,
+            1 => 31.0,
+            d => size * sign(d),
+        };
+        for queries in [1, 8, 30] {
+            let queries = Matrix::new((0..queries * dim).map(query).collect(), dim).unwrap();
+            for metric in [Metric::Dot, Metric::L2] {
+                expect(metric, &rows, &queries, 10, 1);
+            }
+        }
+    }
+}
+
+#[test]
 fn thousands_of_rows_that_cannot_be_told_apart_are_all_scored() {
     // More candidates than are kept: they are scored on the way.
     let mut rows = hostile(12_000, 20, 3);

@@ -1,7 +1,8 @@
 //! Every tier against the portable one, bit for bit, and against the oracle within derived bounds.
 
 use magnetite_core::kernels::{
-    self, BLOCK, Columns, GROUP, Heights, Kernels, LANES, MOST_ENTRY, SHORT, Tier,
+    self, BLOCK, Columns, GROUP, Heights, Kernels, LANES, MOST_ENTRY, MOST_OUTLINED, OUTLINED,
+    Outline, SHORT, Tier,
 };
 use magnetite_core::{MatrixRef, oracle, rng::Rng};
 use proptest::prelude::*;
@@ -268,6 +269,38 @@ proptest! {
     }
 
     #[test]
+    fn dot_products_with_outlines_are_those_of_quarters_on_every_tier(
+        dim in 1usize..200, rows in 0usize..40, queries in 1usize..=17, seed: u64,
+    ) {
+        let mut rng = Rng::new(seed, 0);
+        let bytes: Vec<i8> = (0..rows * dim).map(|_| rng.bits() as i8).collect();
+        let width = kernels::padded(dim);
+        let most = MOST_OUTLINED as usize;
+        let numbers: Vec<i8> = (0..queries * width)
+            .map(|i| if i % width < dim { rng.below(2 * most + 1) as i8 - MOST_OUTLINED } else { 0 })
+            .collect();
+        let quarter = |c: i8| (f64::from(c) / 4.0 + 0.5).floor() as i32;
+        let sum = |i: usize, j: usize| -> i32 {
+            (0..dim).map(|d| i32::from(numbers[i * width + d]) * quarter(bytes[j * dim + d])).sum()
+        };
+        let beyond = |c: i8| (i32::from(c) - 4 * quarter(c)).pow(2);
+        let wanted: Vec<_> = (0..queries * rows).map(|i| sum(i / rows, i % rows)).collect();
+        let left: Vec<i32> =
+            bytes.chunks(dim).map(|row| row.iter().map(|c| beyond(*c)).sum()).collect();
+        for kernels in Kernels::available() {
+            // Filled twice: what was there before is not read.
+            let mut outline = Outline::default();
+            kernels.outline(&vec![-7; 90 * 33], 33, &mut outline);
+            kernels.outline(&bytes, dim, &mut outline);
+            prop_assert_eq!(outline.left(), &left);
+            let mut out = vec![7; queries * outline.padded_rows()];
+            kernels.outline_dots(&numbers, &outline, &mut out);
+            let found = out.chunks(outline.padded_rows().max(1)).flat_map(|out| &out[..rows]);
+            prop_assert_eq!(found.copied().collect::<Vec<_>>(), &wanted[..], "{:?}", kernels.tier());
+        }
+    }
+
+    #[test]
     fn heights_that_reach_the_level_are_found_on_every_tier(
         sums in prop::collection::vec(-9i32..9, 0..3 * LANES), level in -12i8..12, seed: u64,
     ) {
@@ -413,6 +446,23 @@ fn the_largest_integer_dot_products_are_exact() {
                 "{:?}",
                 kernels.tier()
             );
+        }
+    }
+}
+
+#[test]
+fn the_largest_dot_products_with_outlines_are_exact() {
+    // As many numbers as an index takes; every pair of products, and every sum, is the largest there is.
+    let dim = 1 << 20;
+    for (number, byte) in [(31, i8::MAX), (31, i8::MIN), (-31, i8::MAX), (-31, i8::MIN)] {
+        let (numbers, bytes) = (vec![number; dim], vec![byte; dim]);
+        for kernels in Kernels::available() {
+            let mut outline = Outline::default();
+            kernels.outline(&bytes, dim, &mut outline);
+            let mut out = [0; OUTLINED];
+            kernels.outline_dots(&numbers, &outline, &mut out);
+            let wanted = dim as i32 * i32::from(number) * if byte > 0 { 32 } else { -32 };
+            assert_eq!(out[0], wanted, "{:?}", kernels.tier());
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
+use super::outline::{OUTLINED, RAISED};
+use super::{BLOCK, Heights, Kernels, LANES, Passing, SHORT, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// Queries of one tile of `dots_i16`: with six, the 12 sums of two rows leave too few registers.
 const QUERIES: usize = 4;
+/// Queries of one tile of `outline_dots`: 12 sums, two registers of rows and one of a query.
+const OUTLINED_QUERIES: usize = 6;
 
 tier! {
     Avx2, is_x86_feature_detected, ["avx2"];
@@ -145,27 +148,34 @@ tier! {
 
     fn tiles<const N: usize>(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]) {
         let count = rows.len() / dim;
-        let row = |j: usize| &rows[j.min(count - 1) * dim..][..dim];
-        for j in (0..count).step_by(4) {
-            // Pairs of rows, the last of all again and again where there are fewer.
-            let low = tile::<N>(queries, [row(j), row(j + 1)]);
-            let high = tile::<N>(queries, [row(j + 2), row(j + 3)]);
+        let row = |j: usize| &rows[j * dim..(j + 1) * dim];
+        let fours = count / 4 * 4;
+        for j in (0..fours).step_by(4) {
+            let low = tile::<N, 2>(queries, [row(j), row(j + 1)]);
+            let high = tile::<N, 2>(queries, [row(j + 2), row(j + 3)]);
             for (i, out) in out.chunks_exact_mut(count).enumerate() {
                 let sums = fold([low[i][0], low[i][1], high[i][0], high[i][1]]);
-                let mut four = [0; 4];
+                let four: &mut [i32; 4] = out[j..].first_chunk_mut().expect("four rows of `fours`");
                 // SAFETY: `four` has the 16 bytes written; an unaligned store.
                 unsafe { _mm_storeu_si128(four.as_mut_ptr().cast(), sums) };
-                let here = (count - j).min(4);
-                out[j..j + here].copy_from_slice(&four[..here]);
+            }
+        }
+        for j in fours..count {
+            let sums = tile::<N, 1>(queries, [row(j)]);
+            for (out, [sum]) in out.chunks_exact_mut(count).zip(sums) {
+                out[j] = _mm_cvtsi128_si32(fold([sum; 4]));
             }
         }
     }
 
-    fn tile<const N: usize>(queries: &[i16], rows: [&[i8]; 2]) -> [[__m256i; 2]; N] {
+    fn tile<const N: usize, const R: usize>(
+        queries: &[i16],
+        rows: [&[i8]; R],
+    ) -> [[__m256i; R]; N] {
         let (dim, width) = (rows[0].len(), padded(rows[0].len()));
-        assert!(queries.len() == N * width && rows[1].len() == dim);
-        let mut sums = [[_mm256_setzero_si256(); 2]; N];
-        let mut add = |at: usize, rows: [__m128i; 2]| {
+        assert!(queries.len() == N * width && rows.iter().all(|row| row.len() == dim));
+        let mut sums = [[_mm256_setzero_si256(); R]; N];
+        let mut add = |at: usize, rows: [__m128i; R]| {
             let rows = rows.map(|row| _mm256_cvtepi8_epi16(row));
             for (i, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: `at` is a multiple of 16 below `dim`, so `at + 16` is at most `width`, and
@@ -180,7 +190,7 @@ tier! {
         };
         let whole = dim / 16 * 16;
         for at in (0..whole).step_by(16) {
-            // SAFETY: both rows hold at least `at + 16` bytes; unaligned loads.
+            // SAFETY: all rows hold at least `at + 16` bytes; unaligned loads.
             add(at, rows.map(|row| unsafe { _mm_loadu_si128(row.as_ptr().add(at).cast()) }));
         }
         if whole < dim {
@@ -191,6 +201,178 @@ tier! {
                 unsafe { _mm_loadu_si128(last.as_ptr().cast()) }
             });
             add(whole, last);
+        }
+        sums
+    }
+
+    pub(super) fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
+        let (step, reach) = (_mm256_set1_ps(heights.step), _mm256_set1_ps(heights.reach));
+        let level = _mm256_set1_ps(heights.level);
+        let (sums, rest) = heights.sums.as_chunks::<8>();
+        let (scales, rests) = (heights.scales.as_chunks::<8>().0, heights.rests.as_chunks::<8>().0);
+        let numbers = scales.iter().zip(rests).zip(heights.halves.as_chunks::<8>().0);
+        for ((first, sums), ((scales, rests), halves)) in (0u32..).step_by(8).zip(sums).zip(numbers) {
+            // SAFETY: the reference covers the 32 bytes read; an unaligned load.
+            let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+            let [scales, rests, halves] = [scales, rests, halves].map(|numbers| {
+                // SAFETY: the reference covers the 32 bytes read; an unaligned load.
+                unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+            });
+            // In the order of `Heights::height`, so that no rounding differs.
+            let dot = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), scales), step);
+            let top = _mm256_add_ps(_mm256_sub_ps(dot, halves), _mm256_mul_ps(rests, reach));
+            let reaches = _mm256_cmp_ps::<_CMP_GE_OQ>(top, level);
+            let mut mask = _mm256_movemask_ps(reaches) as u32;
+            while mask != 0 {
+                found.push(first + mask.trailing_zeros());
+                mask &= mask - 1;
+            }
+        }
+        let last = (heights.sums.len() - rest.len())..heights.sums.len();
+        found.extend(last.filter(|i| heights.reaches(*i)).map(|i| i as u32));
+    }
+
+    // Row after row first, as the CPU reads best, and side by side from the nearest cache.
+    pub(super) fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
+        let width = padded(dim);
+        let mut raised = vec![0; OUTLINED * width];
+        let groups = rows.chunks(OUTLINED * dim).zip(left.chunks_mut(OUTLINED));
+        for (steps, (rows, left)) in steps.chunks_exact_mut(OUTLINED * width).zip(groups) {
+            let rows = rows.chunks_exact(dim).zip(left);
+            for (raised, (row, left)) in raised.chunks_exact_mut(width).zip(rows) {
+                *left = raise(row, raised);
+            }
+            for (at, steps) in (0..).step_by(LANES).zip(steps.chunks_exact_mut(OUTLINED * LANES)) {
+                for half in 0..2 {
+                    let mut rows = [_mm256_setzero_si256(); 8];
+                    for (i, row) in rows.iter_mut().enumerate() {
+                        let bytes = &raised[(8 * half + i) * width + at..][..LANES];
+                        // SAFETY: `bytes` has the 32 bytes read; an unaligned load.
+                        *row = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+                    }
+                    let places = steps.as_chunks_mut::<32>().0.iter_mut().skip(half).step_by(2);
+                    for (place, columns) in places.zip(transpose(rows)) {
+                        // SAFETY: the reference covers the 32 bytes written; an unaligned store.
+                        unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), columns) };
+                    }
+                }
+            }
+        }
+    }
+
+    // Writes r + 32 for each byte and returns Σ (c − 4r)². With x = c + 128, r + 32 is ⌊(x + 2) / 4⌋, and
+    // c − 4r is 0, 1, −2, −1 where x is 0, 1, 2, 3 modulo 4.
+    fn raise(row: &[i8], raised: &mut [u8]) -> i32 {
+        let (bits, zero) = (|byte: u8| _mm256_set1_epi8(byte as i8), _mm256_setzero_si256());
+        let squares = _mm256_set1_epi32(i32::from_le_bytes([0, 1, 4, 1]));
+        let mut left = zero;
+        for (row, raised) in row.chunks(32).zip(raised.as_chunks_mut::<32>().0) {
+            let mut last = [0; 32];
+            let row = row.first_chunk().unwrap_or_else(|| {
+                last[..row.len()].copy_from_slice(row);
+                &last
+            });
+            // SAFETY: the reference covers the 32 bytes read; an unaligned load.
+            let x = unsafe { _mm256_loadu_si256(row.as_ptr().cast()) };
+            let x = _mm256_xor_si256(x, bits(128));
+            let beyond = _mm256_shuffle_epi8(squares, _mm256_and_si256(x, bits(3)));
+            left = _mm256_add_epi64(left, _mm256_sad_epu8(beyond, zero));
+            let halved = _mm256_and_si256(_mm256_srli_epi16::<1>(x), bits(127));
+            // SAFETY: the reference covers the 32 bytes written; an unaligned store.
+            unsafe { _mm256_storeu_si256(raised.as_mut_ptr().cast(), _mm256_avg_epu8(halved, zero)) };
+        }
+        let both = _mm_add_epi64(_mm256_castsi256_si128(left), _mm256_extracti128_si256::<1>(left));
+        (_mm_cvtsi128_si64(both) + _mm_extract_epi64::<1>(both)) as i32
+    }
+
+    // Eight numbers of 32 bits of eight rows, as eight columns.
+    fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
+        let [a, b, c, d, e, f, g, h] = rows;
+        let four = |a, b, c, d| {
+            let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+            let (lower, higher) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+            [
+                _mm256_unpacklo_epi64(low, lower),
+                _mm256_unpackhi_epi64(low, lower),
+                _mm256_unpacklo_epi64(high, higher),
+                _mm256_unpackhi_epi64(high, higher),
+            ]
+        };
+        let (upper, lower) = (four(a, b, c, d), four(e, f, g, h));
+        let left = |i: usize| _mm256_permute2x128_si256::<0x20>(upper[i], lower[i]);
+        let right = |i: usize| _mm256_permute2x128_si256::<0x31>(upper[i], lower[i]);
+        [left(0), left(1), left(2), left(3), right(0), right(1), right(2), right(3)]
+    }
+
+    // Tiles of 6 queries × 16 rows: a register holds four numbers of eight rows each, `maddubs` multiplies
+    // them with four numbers of a query and adds pairs of neighbours.
+    fn outline_dots(queries: &[i8], width: usize, steps: &[u8], out: &mut [i32]) {
+        let count = steps.len() / width;
+        let tiles = queries.chunks(OUTLINED_QUERIES * width);
+        for (queries, out) in tiles.zip(out.chunks_mut(OUTLINED_QUERIES * count)) {
+            match queries.len() / width {
+                1 => outlines::<1>(queries, width, steps, out),
+                2 => outlines::<2>(queries, width, steps, out),
+                3 => outlines::<3>(queries, width, steps, out),
+                4 => outlines::<4>(queries, width, steps, out),
+                5 => outlines::<5>(queries, width, steps, out),
+                _ => outlines::<OUTLINED_QUERIES>(queries, width, steps, out),
+            }
+        }
+    }
+
+    fn outlines<const N: usize>(queries: &[i8], width: usize, steps: &[u8], out: &mut [i32]) {
+        let count = steps.len() / width;
+        let starts: [i32; N] = std::array::from_fn(|i| {
+            let query = &queries[i * width..(i + 1) * width];
+            -RAISED * query.iter().map(|q| i32::from(*q)).sum::<i32>()
+        });
+        for (j, group) in steps.chunks_exact(OUTLINED * width).enumerate() {
+            let sums = outline_tile::<N>(queries, width, group, starts);
+            for (sums, out) in sums.iter().zip(out.chunks_exact_mut(count)) {
+                let (low, high) = out[j * OUTLINED..(j + 1) * OUTLINED].split_at_mut(8);
+                // SAFETY: both halves have the 32 bytes written; unaligned stores.
+                unsafe {
+                    _mm256_storeu_si256(low.as_mut_ptr().cast(), sums[0]);
+                    _mm256_storeu_si256(high.as_mut_ptr().cast(), sums[1]);
+                }
+            }
+        }
+    }
+
+    fn outline_tile<const N: usize>(
+        queries: &[i8], width: usize, group: &[u8], starts: [i32; N],
+    ) -> [[__m256i; 2]; N] {
+        assert!(queries.len() == N * width && group.len() == OUTLINED * width);
+        let ones = _mm256_set1_epi16(1);
+        let mut sums = starts.map(|start| [_mm256_set1_epi32(start); 2]);
+        // Eight products of pairs, each at most 2·64·31, fit into 16 bits. The loop over them has no
+        // constant length, lest it be unrolled into more than there are registers.
+        for (at, eight) in (0..).step_by(LANES).zip(group.chunks(LANES * OUTLINED)) {
+            let mut short = [[_mm256_setzero_si256(); 2]; N];
+            for (at, step) in (at..).step_by(4).zip(eight.chunks_exact(4 * OUTLINED)) {
+                // SAFETY: `step` has the 64 bytes read; unaligned loads.
+                let rows = unsafe {
+                    [
+                        _mm256_loadu_si256(step.as_ptr().cast()),
+                        _mm256_loadu_si256(step.as_ptr().add(32).cast()),
+                    ]
+                };
+                for (i, short) in short.iter_mut().enumerate() {
+                    // SAFETY: `at` is a multiple of 4 below `width`, and `queries` holds N times as
+                    // many numbers; an unaligned load.
+                    let four = unsafe { queries.as_ptr().add(i * width + at).cast::<i32>().read_unaligned() };
+                    let four = _mm256_set1_epi32(four);
+                    for (short, row) in short.iter_mut().zip(rows) {
+                        *short = _mm256_add_epi16(*short, _mm256_maddubs_epi16(row, four));
+                    }
+                }
+            }
+            for (sums, short) in sums.iter_mut().zip(short) {
+                for (sum, short) in sums.iter_mut().zip(short) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(short, ones));
+                }
+            }
         }
         sums
     }

@@ -1,17 +1,75 @@
 //! x86-64 with AVX-512 F, BW, DQ and VL (Skylake-SP, Zen 4 and newer): 512-bit registers, masked
-//! tails. `avx512vnni` is the same with one instruction more, for `dots_i16`; the scan sums bytes that
+//! tails. `avx512vnni` is the same with two instructions more, for `dots_i16` and `outline_dots`; the scan sums bytes that
 //! belong to different codes, so it has no use for sums of neighbours.
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
+use super::outline::{OUTLINED, RAISED};
+use super::{BLOCK, Heights, Kernels, LANES, Passing, SHORT, Tier, avx2, padded, portable};
 use crate::MatrixRef;
 
-/// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask.
+/// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask;
+/// `outline_dots` in tiles of 8 queries × 16 rows, `$eight` for eight steps of four numbers.
 macro_rules! tiles_of_512 {
-    ($features:tt; $add:item) => {
+    ($features:tt; $add:item $eight:item) => {
         tier!(@all $features
             $add
+
+            $eight
+
+            fn outline_dots(queries: &[i8], width: usize, steps: &[u8], out: &mut [i32]) {
+                let count = steps.len() / width;
+                for (queries, out) in queries.chunks(8 * width).zip(out.chunks_mut(8 * count)) {
+                    match queries.len() / width {
+                        1 => outlines::<1>(queries, width, steps, out),
+                        2 => outlines::<2>(queries, width, steps, out),
+                        3 => outlines::<3>(queries, width, steps, out),
+                        4 => outlines::<4>(queries, width, steps, out),
+                        5 => outlines::<5>(queries, width, steps, out),
+                        6 => outlines::<6>(queries, width, steps, out),
+                        7 => outlines::<7>(queries, width, steps, out),
+                        _ => outlines::<8>(queries, width, steps, out),
+                    }
+                }
+            }
+
+            fn outlines<const N: usize>(
+                queries: &[i8], width: usize, steps: &[u8], out: &mut [i32],
+            ) {
+                let count = steps.len() / width;
+                let queries: [&[i8]; N] =
+                    std::array::from_fn(|i| &queries[i * width..(i + 1) * width]);
+                let starts = queries.map(|query| {
+                    -RAISED * query.iter().map(|q| i32::from(*q)).sum::<i32>()
+                });
+                for (j, group) in steps.chunks_exact(OUTLINED * width).enumerate() {
+                    let mut sums = starts.map(|start| _mm512_set1_epi32(start));
+                    for (i, rows) in group.as_chunks::<{ LANES * OUTLINED }>().0.iter().enumerate() {
+                        let queries = queries.map(|query| {
+                            query[i * LANES..].first_chunk().expect("queries are padded")
+                        });
+                        eight(&mut sums, rows, queries);
+                    }
+                    for (sum, out) in sums.iter().zip(out.chunks_exact_mut(count)) {
+                        let out = &mut out[j * OUTLINED..(j + 1) * OUTLINED];
+                        // SAFETY: `out` has the 64 bytes written; an unaligned store.
+                        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), *sum) };
+                    }
+                }
+            }
+
+            // Four numbers of 16 rows.
+            fn rows_at(rows: &[u8; LANES * OUTLINED], step: usize) -> __m512i {
+                let step: &[u8; 64] = rows.as_chunks().0.get(step).expect("eight steps");
+                // SAFETY: the reference covers the 64 bytes read; an unaligned load.
+                unsafe { _mm512_loadu_si512(step.as_ptr().cast()) }
+            }
+
+            // Four numbers of a query, for each of 16 rows.
+            fn query_at(query: &[i8; LANES], step: usize) -> __m512i {
+                let four: [i8; 4] = query.as_chunks().0[step];
+                _mm512_set1_epi32(i32::from_ne_bytes(four.map(|q| q as u8)))
+            }
 
             fn dots_i16(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]) {
                 let (width, count) = (padded(dim), rows.len() / dim);
@@ -74,10 +132,36 @@ tiles_of_512! {
     fn add(sum: __m512i, row: __m512i, query: __m512i) -> __m512i {
         _mm512_add_epi32(sum, _mm512_madd_epi16(row, query))
     }
+    fn eight<const N: usize>(
+        sums: &mut [__m512i; N],
+        rows: &[u8; LANES * OUTLINED],
+        queries: [&[i8; LANES]; N],
+    ) {
+        // Eight products of pairs, each at most 2·64·31, fit into 16 bits.
+        let mut short = [_mm512_setzero_si512(); N];
+        for step in 0..8 {
+            let rows = rows_at(rows, step);
+            for (short, query) in short.iter_mut().zip(queries) {
+                let products = _mm512_maddubs_epi16(rows, query_at(query, step));
+                *short = _mm512_add_epi16(*short, products);
+            }
+        }
+        for (sum, short) in sums.iter_mut().zip(short) {
+            *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(short, _mm512_set1_epi16(1)));
+        }
+    }
 }
 
 tier! {
     Avx512, is_x86_feature_detected, ["avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl"];
+
+    fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
+        avx2::reaching(heights, found)
+    }
+
+    fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
+        avx2::outline(rows, dim, steps, left)
+    }
 
     pub(super) fn scan(tables: &[u8], blocks: &[u8], out: &mut [u16]) {
         let size = tables.len() / 2;

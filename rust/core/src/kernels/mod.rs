@@ -8,7 +8,7 @@
 //! | `part_dots`, `part_l2s`, `to_steps` | a query's tables, as `f32` and as bytes | same bits |
 //! | `least` | the first place of the least value | same place |
 //! | `scan`, `scan_from` | integer sums of 4-bit codes | same integers |
-//! | `dots_i16` | integer dot products of bytes | same integers |
+//! | `dots_i16`, `outline_dots` | integer dot products of bytes, of seven bits | same integers |
 //! | `reaching`, `surest` | proposals within a derived bound | close; never stored |
 //!
 //! What is stored or returned is decided by the canonical kernels: proposals whose gap is below
@@ -44,6 +44,8 @@ macro_rules! tier {
                 surest,
                 whole,
                 dots_i16,
+                outline,
+                outline_dots,
                 part_dots,
                 part_l2s,
                 to_steps,
@@ -92,9 +94,6 @@ macro_rules! tier {
             portable::short_l2s(query, width, blocks, out)
         });
         tier!(@enable $features fn least(values: &[f32]) -> usize { portable::least(values) });
-        tier!(@enable $features fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
-            portable::reaching(heights, found)
-        });
         tier!(@enable $features fn surest(heights: &Heights<'_>) -> f32 {
             portable::surest(heights)
         });
@@ -143,11 +142,13 @@ mod avx512vnni;
 mod columns;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod outline;
 mod portable;
 mod sketch;
 
 pub use columns::{Columns, SHORT};
-pub use sketch::{Probe, rest, to_bytes};
+pub use outline::{MOST_OUTLINED, OUTLINED, Outline};
+pub use sketch::{Probe, outline_rest, rest, to_bytes};
 
 /// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
 pub const LANES: usize = 32;
@@ -199,6 +200,12 @@ impl Heights<'_> {
     #[inline(always)]
     pub fn height(&self, i: usize) -> f32 {
         (self.sums[i] as f32 * self.scales[i]) * self.step - self.halves[i]
+    }
+
+    /// Whether row `i` may be as high as the level.
+    #[inline(always)]
+    pub fn reaches(&self, i: usize) -> bool {
+        self.height(i) + self.rests[i] * self.reach >= self.level
     }
 }
 
@@ -261,6 +268,8 @@ pub struct Kernels {
     surest: unsafe fn(&Heights<'_>) -> f32,
     whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],
     dots_i16: unsafe fn(&[i16], &[i8], usize, &mut [i32]),
+    outline: unsafe fn(&[i8], usize, &mut [u8], &mut [i32]),
+    outline_dots: unsafe fn(&[i8], usize, &[u8], &mut [i32]),
     part_dots: unsafe fn(&[f32], usize, &[f32], &mut [f32]),
     part_l2s: unsafe fn(&[f32], usize, &[f32], &mut [f32]),
     to_steps: ToSteps,
@@ -288,6 +297,8 @@ impl Kernels {
         surest: portable::surest,
         whole: portable::whole,
         dots_i16: portable::dots_i16,
+        outline: portable::outline,
+        outline_dots: portable::outline_dots,
         part_dots: portable::part_dots,
         part_l2s: portable::part_l2s,
         to_steps: portable::to_steps,
@@ -478,6 +489,33 @@ impl Kernels {
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; the lengths
         // that the tiers rely on were checked just above.
         unsafe { (self.dots_i16)(queries, rows, dim, out) }
+    }
+
+    /// Makes `outline` that of rows of `dim` bytes.
+    pub fn outline(self, rows: &[i8], dim: usize, outline: &mut Outline) {
+        assert!(dim > 0 && rows.len().is_multiple_of(dim), "outline: whole rows");
+        let (steps, left) = outline.shape(rows.len() / dim, dim);
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.outline)(rows, dim, steps, left) }
+    }
+
+    /// `out[i·n + j]` = Σ query i · outline of row j, for n = [`Outline::padded_rows`], the last of
+    /// which mean nothing, and queries of [`padded`] numbers.
+    ///
+    /// Sums are the same on every tier if no number exceeds [`MOST_OUTLINED`] either way: with RAISED
+    /// and as many columns as an index takes they stay below 2³¹.
+    pub fn outline_dots(self, queries: &[i8], rows: &Outline, out: &mut [i32]) {
+        let width = rows.width;
+        assert!(width > 0 && queries.len().is_multiple_of(width), "outline_dots: whole queries");
+        let count = queries.len() / width * rows.padded_rows();
+        assert_eq!(out.len(), count, "outline_dots: one sum a query and row");
+        if out.is_empty() {
+            return;
+        }
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU; `width` is a
+        // multiple of LANES and `steps` holds as many numbers of whole sixteens of rows, as `shape`
+        // made them; the other lengths that the tiers rely on were checked just above.
+        unsafe { (self.outline_dots)(queries, width, &rows.steps, out) }
     }
 
     /// `out[centroids·p + j]` = `dot(part p of query, vector j of book p)`, the same bits.

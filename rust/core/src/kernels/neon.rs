@@ -70,6 +70,18 @@ tier! {
         }
     }
 
+    fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
+        portable::reaching(heights, found)
+    }
+
+    fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
+        portable::outline(rows, dim, steps, left)
+    }
+
+    fn outline_dots(queries: &[i8], width: usize, steps: &[u8], out: &mut [i32]) {
+        portable::outline_dots(queries, width, steps, out)
+    }
+
     fn tile(query: &[i16], rows: [&[i8]; 4]) -> [int32x4_t; 4] {
         let mut sums = [vdupq_n_s32(0); 4];
         for (i, query) in query.as_chunks::<8>().0.iter().enumerate() {

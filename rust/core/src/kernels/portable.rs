@@ -5,6 +5,7 @@
 //! columns, each multiply then add in order of position, and is folded in halves at the end: a
 //! function of the numbers alone, whatever the width of a register.
 
+use super::outline::{OUTLINED, RAISED};
 use super::{BLOCK, Heights, LANES, MOST_ENTRY, Passing, SHORT, padded};
 use crate::MatrixRef;
 
@@ -310,6 +311,42 @@ pub(super) fn dots_i16(queries: &[i16], rows: &[i8], dim: usize, out: &mut [i32]
     }
 }
 
+/// The outlines of `rows`, and Σ (c − 4r)² of each; see [`super::Outline`].
+#[inline(always)]
+pub(super) fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
+    let groups = steps.chunks_exact_mut(OUTLINED * padded(dim));
+    let rows = rows.chunks(OUTLINED * dim).zip(left.chunks_mut(OUTLINED));
+    for (steps, (rows, left)) in groups.zip(rows) {
+        for (i, (row, left)) in rows.chunks_exact(dim).zip(left).enumerate() {
+            *left = 0;
+            for (d, c) in row.iter().enumerate() {
+                let outline = (i32::from(*c) + 2) >> 2;
+                steps[(d / 4 * OUTLINED + i) * 4 + d % 4] = (outline + RAISED) as u8;
+                *left += (i32::from(*c) - 4 * outline).pow(2);
+            }
+        }
+    }
+}
+
+/// Integer dot products with outlines; see [`super::Kernels::outline_dots`].
+#[inline(always)]
+pub(super) fn outline_dots(queries: &[i8], width: usize, steps: &[u8], out: &mut [i32]) {
+    let groups = steps.chunks_exact(OUTLINED * width);
+    for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(steps.len() / width)) {
+        let (fours, _) = query.as_chunks::<4>();
+        for (group, out) in groups.clone().zip(out.as_chunks_mut::<OUTLINED>().0) {
+            *out = [0; OUTLINED];
+            for (four, step) in fours.iter().zip(group.as_chunks::<{ 4 * OUTLINED }>().0) {
+                for (sum, row) in out.iter_mut().zip(step.as_chunks::<4>().0) {
+                    for (q, r) in four.iter().zip(row) {
+                        *sum += i32::from(*q) * (i32::from(*r) - RAISED);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The largest height − rests·reach; −∞ if there is none.
 #[inline(always)]
 pub(super) fn surest(heights: &Heights<'_>) -> f32 {
@@ -357,31 +394,9 @@ pub(super) fn whole(query: &[f32], step: f32, most: f64, numbers: &mut [i16]) ->
 /// Appends to `found` the places of `heights` that reach its level.
 #[inline(always)]
 pub(super) fn reaching(heights: &Heights<'_>, found: &mut Vec<u32>) {
-    let (sums, rest) = heights.sums.as_chunks::<LANES>();
-    for (i, sums) in sums.iter().enumerate() {
-        let range = i * LANES..(i + 1) * LANES;
-        let scales: &[f32; LANES] = heights.scales[range.clone()].try_into().expect("LANES");
-        let rests: &[f32; LANES] = heights.rests[range.clone()].try_into().expect("LANES");
-        let halves: &[f32; LANES] = heights.halves[range.clone()].try_into().expect("LANES");
-        let mut any = false;
-        for lane in 0..LANES {
-            let height = (sums[lane] as f32 * scales[lane]) * heights.step - halves[lane];
-            any |= height + rests[lane] * heights.reach >= heights.level;
-        }
-        if any {
-            push_reaching(heights, range, found);
-        }
-    }
-    push_reaching(heights, heights.sums.len() - rest.len()..heights.sums.len(), found);
-}
-
-#[inline(always)]
-fn push_reaching(heights: &Heights<'_>, range: std::ops::Range<usize>, found: &mut Vec<u32>) {
-    for i in range {
-        if heights.height(i) + heights.rests[i] * heights.reach >= heights.level {
-            found.push(i as u32);
-        }
-    }
+    found.extend(
+        (0u32..).zip(heights.sums).map(|(i, _)| i).filter(|i| heights.reaches(*i as usize)),
+    );
 }
 
 /// The sums of one block; see [`super::Kernels::scan`].

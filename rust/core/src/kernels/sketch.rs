@@ -15,11 +15,12 @@
 //!   they add at most γ·(a+b)²/2 + γ·b²/2 ≤ γ·(a+b)².
 //!
 //! Heights are computed in `f32`: three roundings of t·s·I, two of (a+e)·ρ, three sums and differences.
-//! As e ≤ a and ρ ≤ b, none of these exceeds 4ab + b²/2, so they add less than 48u·ab (dot) or
-//! 48u·(a+b)² (l2): γ is taken for n + 64. Underflow is in `tiny`: a term of a sum adds at most 2⁻¹⁴⁹,
+//! As e ≤ a and ρ ≤ 3b (ρ ≤ b but for outlines), the first are at most 8ab, the next 6ab, the sums
+//! 14ab + b²/2: they add less than 112u·ab (dot) or 112u·(a+b)² (l2), and γ is taken for n + 128.
+//! Underflow is in `tiny`: a term of a sum adds at most 2⁻¹⁴⁹,
 //! and I·s, once rounded, is multiplied by t. Overflow is excluded where vectors enter: by `dense::score` and `cluster::check`.
 
-use super::{Kernels, padded};
+use super::{Kernels, MOST_OUTLINED, padded};
 use crate::MatrixRef;
 
 /// The least step of `f32`.
@@ -62,6 +63,15 @@ pub fn rest(row: &[f32], bytes: &[i8], scale: f32) -> f32 {
     ((square.sqrt() * ROUNDED_UP) as f32).next_up()
 }
 
+/// ρ of a row's outline, whose bytes have `left` beyond it; `rest` is that of the bytes.
+///
+/// With r the outline of a byte c, |c − 4r| ≤ |c|: so what is left out is at most |x̂| long, and this at
+/// most three times |x|.
+pub fn outline_rest(rest: f32, scale: f32, left: i32) -> f32 {
+    let rest = f64::from(rest) + f64::from(scale) * f64::from(left).sqrt();
+    ((rest * ROUNDED_UP) as f32).next_up()
+}
+
 /// A query in whole numbers, and what bounds its scores.
 pub struct Probe {
     /// Whether scores are −|q − x|² rather than q·x.
@@ -77,16 +87,14 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Sketches `query` into `numbers`, which are [`padded`] zeros.
-    fn new(distance: bool, query: &[f32], numbers: &mut [i16]) -> Self {
+    /// Sketches `query` into `numbers`, which are [`padded`] zeros, at most `most` either way.
+    fn new(distance: bool, query: &[f32], most: f64, numbers: &mut [i16]) -> Self {
         let dim = query.len();
-        // With these, no sum of products with bytes leaves 32 bits.
-        let most = (i32::MAX as usize / 128 / dim).min(i16::MAX as usize) as f64;
         let largest = largest(query);
         let step = (f64::from(largest) / most) as f32;
         let [square, off] = Kernels::best().whole(query, step, most, numbers);
         let (a, e) = (square.sqrt() * ROUNDED_UP, off.sqrt() * ROUNDED_UP);
-        let roundings = (dim + 64) as f64 * 2f64.powi(-24);
+        let roundings = (dim + 128) as f64 * 2f64.powi(-24);
         Self {
             distance,
             step,
@@ -100,11 +108,26 @@ impl Probe {
 
     /// All of `queries`, and their numbers one after the other.
     pub fn all(distance: bool, queries: MatrixRef<'_>) -> (Vec<Self>, Vec<i16>) {
+        // With these, no sum of products with bytes leaves 32 bits.
+        let most = (i32::MAX as usize / 128 / queries.dim()).min(i16::MAX as usize) as f64;
         let width = padded(queries.dim());
         let mut numbers = vec![0; queries.rows() * width];
         let probes = queries.iter().zip(numbers.chunks_exact_mut(width));
-        let probes = probes.map(|(query, numbers)| Self::new(distance, query, numbers)).collect();
+        let probes =
+            probes.map(|(query, numbers)| Self::new(distance, query, most, numbers)).collect();
         (probes, numbers)
+    }
+
+    /// The same for rows in outlines: an outline is worth four of its byte's steps.
+    pub fn outlined(distance: bool, queries: MatrixRef<'_>) -> (Vec<Self>, Vec<i8>) {
+        let mut wide = vec![0; padded(queries.dim())];
+        let mut numbers = Vec::with_capacity(queries.rows() * wide.len());
+        let probes = queries.iter().map(|query| {
+            let probe = Self::new(distance, query, f64::from(MOST_OUTLINED), &mut wide);
+            numbers.extend(wide.iter().map(|number| *number as i8));
+            Self { step: 4.0 * probe.step, ..probe }
+        });
+        (probes.collect(), numbers)
     }
 
     /// How far, beside reach·ρ, a row's height may lie from its canonical score read as a height, if
