@@ -180,6 +180,10 @@ class Tokenizer:
         """Return the text of the `tokenizer.json` that this tokenizer was made from."""
 
     @property
+    def engine(self) -> str:
+        """What turns text into ids: the family of the fast path, or "tokenizers" for Hugging Face's."""
+
+    @property
     def vocab_size(self) -> int:
         """One more than the largest id."""
 

@@ -99,6 +99,14 @@ class Tokenizer:
         return self.core.id_to_token(token_id)
 
     @property
+    def engine(self) -> str:
+        """What turns text into ids: the family of the fast path, or "tokenizers".
+
+        The ids are the same; a file whose parts are not all recognised goes to Hugging Face's own.
+        """
+        return self.core.engine
+
+    @property
     def vocab_size(self) -> int:
         """One more than the largest id: the rows that a table of token vectors needs."""
         return self.core.vocab_size

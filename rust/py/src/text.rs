@@ -44,6 +44,12 @@ impl Tokenizer {
         self.0.json()
     }
 
+    /// What turns text into ids: the family of the fast path, or "tokenizers" for Hugging Face's.
+    #[getter]
+    fn engine(&self) -> &'static str {
+        self.0.engine()
+    }
+
     /// One more than the largest id.
     #[getter]
     fn vocab_size(&self) -> usize {

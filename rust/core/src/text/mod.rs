@@ -1,6 +1,8 @@
-//! Text to ids: the `tokenizers` crate under our own threads, and batches of the ids.
+//! Text to ids: fast paths of our own and, where there is none, the `tokenizers` crate; batches of ids.
 
 pub mod batch;
+mod fast;
+mod recognize;
 mod tokenizer;
 mod tokens;
 

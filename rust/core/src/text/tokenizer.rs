@@ -1,6 +1,6 @@
-//! The only file that names the `tokenizers` crate.
+//! The tokenizer of a file: a fast path where the file is recognised, else the `tokenizers` crate.
 //!
-//! Its stages are called one by one, without its rayon and without building its `Encoding`, which
+//! This file and `recognize.rs` alone name the crate. Its stages are called one by one, without its rayon and without building its `Encoding`, which
 //! holds seven vectors a text of which we want one. Where characters are asked for, the `Encoding`
 //! is built, so that post-processors move the offsets as they do in Hugging Face's own call.
 //!
@@ -18,6 +18,8 @@ use tokenizers::{
 };
 
 use crate::parallel::apart;
+use crate::text::fast::{Fast, Stop};
+use crate::text::recognize;
 use crate::text::{Padding, Tokens, Width};
 use crate::{Cancel, Error, Result, Threads};
 
@@ -47,6 +49,7 @@ pub struct Tokenizer {
 #[derive(Debug)]
 struct Stages {
     all: tokenizers::Tokenizer,
+    fast: Option<Fast<recognize::Stages>>,
     frame: Vec<u32>,
 }
 
@@ -108,12 +111,18 @@ impl Tokenizer {
         }
         stages.with_padding(None);
         stages.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
-        Ok(Self { json, stages: Arc::new(Stages { all: stages, frame }), limit, padding })
+        let fast = recognize::recognize(&stages).filter(|_| one_text(&frame));
+        Ok(Self { json, stages: Arc::new(Stages { all: stages, fast, frame }), limit, padding })
     }
 
     /// The text that this tokenizer was made from.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// What turns text into ids: the family of the fast path, or "tokenizers" for the crate.
+    pub fn engine(&self) -> &'static str {
+        self.stages.fast.as_ref().map_or("tokenizers", Fast::name)
     }
 
     /// How rows are padded: as the file says where the call left the length to the file; where it
@@ -243,6 +252,49 @@ impl Tokenizer {
 impl Stages {
     /// Appends the ids of `text`; true if it was cut.
     fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>, cancel: &Cancel) -> Result<bool> {
+        match &self.fast {
+            Some(fast) => self.encode_fast(fast, text, cut, ids, cancel),
+            None => self.encode_slow(text, cut, ids, cancel),
+        }
+    }
+
+    /// The same, by a fast path.
+    fn encode_fast(
+        &self,
+        fast: &Fast<recognize::Stages>,
+        text: &str,
+        cut: Cut,
+        ids: &mut Vec<i32>,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        let frame: &[u32] = if cut.special_tokens { &self.frame } else { &[TEXT] };
+        let (before, after) = around(frame);
+        ids.extend(before.iter().map(|&id| id as i32));
+        let first = ids.len();
+        let enough = match cut.keep {
+            TruncationDirection::Right => first.saturating_add(cut.most).saturating_add(1),
+            TruncationDirection::Left => usize::MAX,
+        };
+        let mut scratch = fast.lend();
+        fast.encode(text, &mut scratch, ids, Stop::new(enough, cancel))?;
+        fast.give(scratch);
+        let over = (ids.len() - first).saturating_sub(cut.most);
+        match cut.keep {
+            TruncationDirection::Right => ids.truncate(ids.len() - over),
+            TruncationDirection::Left => drop(ids.drain(first..first + over)),
+        }
+        ids.extend(after.iter().map(|&id| id as i32));
+        Ok(over > 0)
+    }
+
+    /// The same, by the crate.
+    fn encode_slow(
+        &self,
+        text: &str,
+        cut: Cut,
+        ids: &mut Vec<i32>,
+        cancel: &Cancel,
+    ) -> Result<bool> {
         let pieces = self.tokenize(text, cut, cancel)?;
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::None);
         let tokens = || splits.iter().flat_map(|(_, _, tokens)| tokens.iter().flatten());
@@ -353,6 +405,18 @@ fn frame(stages: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
     let text = Encoding::from_tokens(vec![Token::new(TEXT, "x".into(), (0, 1))], 0);
     let framed = processor.process(text, None, true)?.get_ids().to_vec();
     if framed.contains(&TEXT) { Ok(framed) } else { Err("its template drops the text".into()) }
+}
+
+/// Whether a frame holds the text once, and otherwise ids that 31 bits hold.
+fn one_text(frame: &[u32]) -> bool {
+    let fits = |&id: &u32| id == TEXT || i32::try_from(id).is_ok();
+    frame.iter().filter(|&&id| id == TEXT).count() == 1 && frame.iter().all(fits)
+}
+
+/// What stands before the text and after it in a frame that holds it once.
+fn around(frame: &[u32]) -> (&[u32], &[u32]) {
+    let at = frame.iter().position(|&id| id == TEXT).expect("`one_text` was asked");
+    (&frame[..at], &frame[at + 1..])
 }
 
 fn padding(stages: &tokenizers::Tokenizer) -> Padding {

@@ -1,0 +1,84 @@
+//! Added tokens: found in the text before anything else, or in what the normalizer made of it.
+//!
+//! The leftmost token is taken, the longest of several; one that may only stand alone is dropped
+//! inside a word; white space beside a token belongs to it where the file says so.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+/// A run of text, or a token that stands for one.
+pub(super) enum Part<'t> {
+    /// Text without added tokens, never empty.
+    Text(&'t str),
+    Token(i32),
+}
+
+/// How a token may be found.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::text) struct Rule {
+    pub(in crate::text) id: i32,
+    pub(in crate::text) single_word: bool,
+    pub(in crate::text) lstrip: bool,
+    pub(in crate::text) rstrip: bool,
+}
+
+/// Some added tokens.
+#[derive(Debug)]
+pub(super) struct Added {
+    automaton: AhoCorasick,
+    rules: Vec<Rule>,
+}
+
+impl Added {
+    /// Of `tokens`, each what is looked for and how; `None` if there are none, or too many to hold.
+    pub(super) fn new(tokens: Vec<(String, Rule)>) -> Option<Self> {
+        let (contents, rules): (Vec<String>, Vec<Rule>) = tokens.into_iter().unzip();
+        let automaton =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(contents).ok()?;
+        Some(Self { automaton, rules })
+    }
+
+    /// Whether `text` holds none of the tokens.
+    #[inline]
+    pub(super) fn absent(&self, text: &str) -> bool {
+        !self.automaton.is_match(text)
+    }
+
+    /// Gives the parts of `text` in order, until `each` says to stop by an error.
+    pub(super) fn split<'t, E>(
+        &self,
+        text: &'t str,
+        mut each: impl FnMut(Part<'t>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut done = 0;
+        for found in self.automaton.find_iter(text) {
+            let Rule { id, single_word, lstrip, rstrip } = self.rules[found.pattern().as_usize()];
+            let (mut start, mut end) = (found.start(), found.end());
+            if single_word && (word_before(text, start) || word_after(text, end)) {
+                continue;
+            }
+            if lstrip {
+                start = text[..start].trim_end().len().max(done);
+            }
+            if rstrip {
+                end = text.len() - text[end..].trim_start().len();
+            }
+            if done < start {
+                each(Part::Text(&text[done..start]))?;
+            }
+            each(Part::Token(id))?;
+            done = end;
+        }
+        if done < text.len() {
+            each(Part::Text(&text[done..]))?;
+        }
+        Ok(())
+    }
+}
+
+fn word_before(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_some_and(regex_syntax::is_word_character)
+}
+
+fn word_after(text: &str, at: usize) -> bool {
+    text[at..].chars().next().is_some_and(regex_syntax::is_word_character)
+}

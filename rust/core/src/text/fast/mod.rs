@@ -1,0 +1,158 @@
+//! Fast paths for the tokenizers that nearly every encoder has, with the ids of the `tokenizers` crate.
+//!
+//! A file is recognised by the structure of what the crate read from it (`text/recognize.rs`), never
+//! by its name, and only if all of it is understood. What depends on Unicode tables is read off the
+//! crate's own stages, so that there is nothing that could differ from them.
+
+mod added;
+mod cache;
+mod chars;
+mod wordpiece;
+mod words;
+
+use std::sync::Mutex;
+
+use added::{Added, Part};
+use cache::Cache;
+use wordpiece::WordPiece;
+
+pub(super) use added::Rule;
+pub(super) use chars::Stages;
+pub(super) use wordpiece::Vocabulary;
+
+use crate::{Cancel, Result};
+
+/// Ids between two looks at the flag to stop: well below a millisecond of work.
+const POLL: usize = 4096;
+
+/// The most caches that are kept while nobody uses them.
+const KEPT: usize = 16;
+
+/// A file that was recognised.
+#[derive(Debug)]
+pub(super) struct Fast<S> {
+    stages: S,
+    lane: Lane,
+    raw: Option<Added>,
+    normalized: Option<Added>,
+    scratches: Mutex<Vec<Box<Scratch>>>,
+}
+
+/// What comes between added tokens: one variant a family.
+#[derive(Debug)]
+enum Lane {
+    WordPiece(WordPiece),
+}
+
+/// What a thread needs for a text; lent to one at a time, so that nothing is shared or locked.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    cache: Cache,
+    word: Vec<u8>,
+}
+
+/// When to stop: enough ids, or the caller's wish, looked at every [`POLL`] ids.
+pub(super) struct Stop<'c> {
+    at: usize,
+    enough: usize,
+    cancel: &'c Cancel,
+}
+
+impl<'c> Stop<'c> {
+    /// Stops once there are `enough` ids.
+    pub(super) fn new(enough: usize, cancel: &'c Cancel) -> Self {
+        Self { at: 0, enough, cancel }
+    }
+
+    /// Whether there are enough ids, of which there are `count`.
+    #[cold]
+    fn reached(&mut self, count: usize) -> Result<bool> {
+        self.cancel.check()?;
+        self.at = self.enough.min(count + POLL);
+        Ok(count >= self.enough)
+    }
+}
+
+impl<S: Stages> Fast<S> {
+    /// A WordPiece behind `stages`, which treat each character by itself.
+    pub(super) fn word_piece(
+        stages: S,
+        vocabulary: &Vocabulary,
+        raw: Vec<(String, Rule)>,
+        normalized: Vec<(String, Rule)>,
+    ) -> Option<Self> {
+        let lane = Lane::WordPiece(WordPiece::new(&stages, vocabulary)?);
+        let added = |tokens: Vec<(String, Rule)>| match tokens.is_empty() {
+            true => Some(None),
+            false => Added::new(tokens).map(Some),
+        };
+        let (raw, normalized) = (added(raw)?, added(normalized)?);
+        Some(Self { stages, lane, raw, normalized, scratches: Mutex::default() })
+    }
+
+    /// What the family is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self.lane {
+            Lane::WordPiece(_) => "wordpiece",
+        }
+    }
+
+    /// Something to work with; give it [`back`](Self::give).
+    pub(super) fn lend(&self) -> Box<Scratch> {
+        // A forked child may find the lock taken by a thread that it does not have.
+        let kept = self.scratches.try_lock().ok().and_then(|mut kept| kept.pop());
+        kept.unwrap_or_else(|| Box::new(Scratch { cache: Cache::new(), word: Vec::new() }))
+    }
+
+    pub(super) fn give(&self, scratch: Box<Scratch>) {
+        if let Ok(mut kept) = self.scratches.try_lock() {
+            if kept.len() < KEPT {
+                kept.push(scratch);
+            }
+        }
+    }
+
+    /// Appends the ids of `text`, at least as many as are `enough` if it has them.
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+        mut stop: Stop<'_>,
+    ) -> Result<()> {
+        let Some(raw) = self.raw.as_ref().filter(|raw| !raw.absent(text)) else {
+            return self.part(text, scratch, ids, &mut stop);
+        };
+        raw.split(text, |part| match part {
+            Part::Text(text) => self.part(text, scratch, ids, &mut stop),
+            Part::Token(id) => {
+                ids.push(id);
+                Ok(())
+            }
+        })
+    }
+
+    /// The same of a text without tokens that are found before it is normalized.
+    fn part(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+        stop: &mut Stop<'_>,
+    ) -> Result<()> {
+        let Lane::WordPiece(lane) = &self.lane;
+        if let Some(normalized) = &self.normalized {
+            let normal = lane.normalize(text, &self.stages);
+            if !normalized.absent(&normal) {
+                return normalized.split(&normal, |part| {
+                    match part {
+                        Part::Text(text) => lane.encode_normal(text, &self.stages, ids),
+                        Part::Token(id) => ids.push(id),
+                    }
+                    Ok(())
+                });
+            }
+        }
+        lane.encode(text, &self.stages, scratch, ids, stop)
+    }
+}

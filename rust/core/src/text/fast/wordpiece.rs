@@ -1,0 +1,318 @@
+//! WordPiece: a table of whole words, the longest piece first where a word is not in it.
+//!
+//! Schuster and Nakajima, "Japanese and Korean voice search" (2012), as BERT applies it. Text is
+//! almost all letters, digits, spaces and punctuation of ASCII, so those take a lane of their own:
+//! eight bytes are classed and lower-cased at once, and a word of up to sixteen is looked up as two
+//! numbers. A run up to the next space with anything else in it is taken character by character by the
+//! tables of [`Chars`], and one with a character that depends on its neighbours goes to the stages.
+
+use std::borrow::Cow;
+
+use super::cache::Place;
+use super::chars::{Chars, Fate, Stages};
+use super::words::{Key, SHORT, Words, number};
+use super::{Scratch, Stop};
+use crate::Result;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// What an ASCII byte is to the fast lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A letter or a digit.
+    Word,
+    /// It ends a word and is gone.
+    Space,
+    /// A word by itself, with this id.
+    Mark(i32),
+    /// The run that it is in takes the slow lane; so does every byte beyond ASCII.
+    Other,
+}
+
+/// The model's part of a file.
+pub(in crate::text) struct Vocabulary {
+    pub(in crate::text) tokens: Vec<(String, i32)>,
+    pub(in crate::text) prefix: String,
+    pub(in crate::text) unknown: i32,
+    pub(in crate::text) most_chars: usize,
+}
+
+/// WordPiece behind stages that treat each character by itself.
+#[derive(Debug)]
+pub(super) struct WordPiece {
+    chars: Chars,
+    classes: Vec<Class>,
+    lowercase: bool,
+    pieces: Pieces,
+}
+
+/// The words of a vocabulary and the pieces that continue one.
+#[derive(Debug)]
+struct Pieces {
+    first: Words,
+    next: Words,
+    unknown: i32,
+    most_chars: usize,
+}
+
+impl WordPiece {
+    /// `None` if the stages do something to letters, digits or spaces that the fast lane does not.
+    pub(super) fn new(stages: &impl Stages, vocabulary: &Vocabulary) -> Option<Self> {
+        let chars = Chars::new();
+        let pieces = Pieces::new(vocabulary);
+        let fate = |b: u8| chars.get(char::from(b), stages).0;
+        let lowercase = fate(b'A') == Fate::Keep('a');
+        let mut classes = vec![Class::Other; 256];
+        for b in 0..128u8 {
+            let c = char::from(b);
+            let kept = if lowercase { c.to_ascii_lowercase() } else { c };
+            classes[usize::from(b)] = match fate(b) {
+                Fate::Keep(k) if b.is_ascii_alphanumeric() && k == kept => Class::Word,
+                _ if b.is_ascii_alphanumeric() => return None,
+                Fate::Break => Class::Space,
+                Fate::Alone(k) if k == c => Class::Mark(pieces.only(c)),
+                _ => Class::Other,
+            };
+        }
+        if classes[usize::from(b' ')] != Class::Space {
+            return None;
+        }
+        Some(Self { chars, classes, lowercase, pieces })
+    }
+
+    /// Appends the ids of `text`.
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        stages: &impl Stages,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+        stop: &mut Stop<'_>,
+    ) -> Result<()> {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            if ids.len() >= stop.at && stop.reached(ids.len())? {
+                return Ok(());
+            }
+            let (key, end) = self.word(bytes, at);
+            let class = bytes.get(end).map_or(Class::Space, |&b| self.classes[usize::from(b)]);
+            if class == Class::Other || class == Class::Word {
+                at = self.run(text, at, stages, scratch, ids);
+                continue;
+            }
+            if key.len > 0 {
+                match self.pieces.first.get_key(key) {
+                    Some(id) => ids.push(id),
+                    None => self.miss(&bytes[at..end], scratch, ids),
+                }
+            }
+            if let Class::Mark(id) = class {
+                ids.push(id);
+            }
+            at = end + 1;
+        }
+        Ok(())
+    }
+
+    /// What the normalizer makes of `text`.
+    pub(super) fn normalize<'t>(&self, text: &'t str, stages: &impl Stages) -> Cow<'t, str> {
+        let plain = |&b: &u8| match self.classes[usize::from(b)] {
+            Class::Word | Class::Mark(_) => true,
+            Class::Space => b == b' ',
+            Class::Other => false,
+        };
+        match text.as_bytes().iter().all(plain) {
+            true if self.lowercase => Cow::Owned(text.to_ascii_lowercase()),
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(stages.normalize(text)),
+        }
+    }
+
+    /// Appends the ids of what the normalizer made.
+    pub(super) fn encode_normal(&self, normal: &str, stages: &impl Stages, ids: &mut Vec<i32>) {
+        for word in stages.split(normal) {
+            self.pieces.encode(word.as_bytes(), ids);
+        }
+    }
+
+    /// The letters and digits at `at`, at most [`SHORT`], in the case that the stages give them, and
+    /// where they end.
+    #[inline(always)]
+    fn word(&self, bytes: &[u8], at: usize) -> (Key, usize) {
+        let (lo, len) = self.eight(bytes, at);
+        if len < 8 {
+            return (Key { lo, hi: 0, len: len as u32 }, at + len);
+        }
+        let (hi, more) = self.eight(bytes, at + 8);
+        (Key { lo, hi, len: (8 + more) as u32 }, at + 8 + more)
+    }
+
+    /// The letters and digits among the next 8 bytes, up to the first that is none.
+    #[inline(always)]
+    fn eight(&self, bytes: &[u8], at: usize) -> (u64, usize) {
+        let x = match bytes[at.min(bytes.len())..].first_chunk::<8>() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => number(&bytes[at.min(bytes.len())..]),
+        };
+        let low = x & !HIGH;
+        // The high bit of each byte that is at least `c`: no byte carries into the next.
+        let least = |low: u64, c: u8| (low + u64::from(0x80 - c) * ONES) & HIGH;
+        let folded = low | 0x20 * ONES;
+        let letter = least(folded, b'a') & !least(folded, b'z' + 1);
+        let digit = least(low, b'0') & !least(low, b'9' + 1);
+        let other = (!(letter | digit) | x) & HIGH;
+        let len = (other.trailing_zeros() / 8) as usize;
+        let upper = letter & !(low << 2);
+        let cased = if self.lowercase { low | (upper >> 2) } else { low };
+        let kept = if len == 8 { cased } else { cased & ((1 << (8 * len)) - 1) };
+        (kept, len)
+    }
+
+    /// Appends the ids of the run from `start` to the next space, and says where it ends.
+    #[cold]
+    fn run(
+        &self,
+        text: &str,
+        start: usize,
+        stages: &impl Stages,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+    ) -> usize {
+        let bytes = &text.as_bytes()[start..];
+        let space = |&b: &u8| self.classes[usize::from(b)] == Class::Space;
+        let run = &text[start..start + bytes.iter().position(space).unwrap_or(bytes.len())];
+        let place = Place::of(run.as_bytes());
+        if let Some(place) = &place {
+            if let Some(known) = scratch.cache.get(place) {
+                ids.extend_from_slice(known);
+                return start + run.len();
+            }
+        }
+        let first = ids.len();
+        if self.characters(run, stages, &mut scratch.word, ids).is_none() {
+            ids.truncate(first);
+            for word in stages.words(run) {
+                self.pieces.encode(word.as_bytes(), ids);
+            }
+        }
+        if let Some(place) = &place {
+            scratch.cache.put(place, &ids[first..]);
+        }
+        start + run.len()
+    }
+
+    /// Appends the ids of `run`, character by character; `None` if one depends on its neighbours.
+    fn characters(
+        &self,
+        run: &str,
+        stages: &impl Stages,
+        word: &mut Vec<u8>,
+        ids: &mut Vec<i32>,
+    ) -> Option<()> {
+        word.clear();
+        for c in run.chars() {
+            let (fate, page) = self.chars.get(c, stages);
+            match fate {
+                Fate::Keep(c) => word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                Fate::Spell(start, end) => {
+                    word.extend_from_slice(page.spelled(start, end).as_bytes());
+                }
+                Fate::Drop => {}
+                Fate::Break | Fate::Alone(_) => {
+                    self.pieces.encode(word, ids);
+                    word.clear();
+                    if let Fate::Alone(c) = fate {
+                        ids.push(self.pieces.only(c));
+                    }
+                }
+                Fate::Odd => return None,
+            }
+        }
+        self.pieces.encode(word, ids);
+        Some(())
+    }
+
+    /// Appends the ids of a word of letters and digits that is not in the table.
+    #[cold]
+    fn miss(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
+        let place = Place::of(word).expect("a word of the fast lane is short");
+        if let Some(known) = scratch.cache.get(&place) {
+            ids.extend_from_slice(known);
+            return;
+        }
+        scratch.word.clear();
+        scratch.word.extend_from_slice(word);
+        if self.lowercase {
+            scratch.word.make_ascii_lowercase();
+        }
+        let first = ids.len();
+        self.pieces.encode(&scratch.word, ids);
+        scratch.cache.put(&place, &ids[first..]);
+    }
+}
+
+impl Pieces {
+    fn new(vocabulary: &Vocabulary) -> Self {
+        let Vocabulary { tokens, prefix, unknown, most_chars } = vocabulary;
+        let whole = |(token, id): &'_ (String, i32)| (!token.is_empty()).then_some(*id);
+        let first: Vec<(&[u8], i32)> =
+            tokens.iter().filter_map(|t| Some((t.0.as_bytes(), whole(t)?))).collect();
+        let rest = |(token, id): &(&'_ [u8], i32)| {
+            let rest = token.strip_prefix(prefix.as_bytes())?;
+            (!rest.is_empty()).then_some((rest.len(), *id))
+        };
+        let next: Vec<(&[u8], i32)> = first
+            .iter()
+            .filter_map(|t| rest(t).map(|(len, id)| (&t.0[t.0.len() - len..], id)))
+            .collect();
+        Self {
+            first: Words::new(first.into_iter()),
+            next: Words::new(next.into_iter()),
+            unknown: *unknown,
+            most_chars: *most_chars,
+        }
+    }
+
+    /// The id of a word of one character.
+    fn only(&self, c: char) -> i32 {
+        if self.most_chars == 0 {
+            return self.unknown;
+        }
+        self.first.get(c.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(self.unknown)
+    }
+
+    /// Appends the ids of a word: the longest piece that begins it, then the longest that continues
+    /// it, and so on; the unknown token alone if nothing does, or the word is too long.
+    fn encode(&self, word: &[u8], ids: &mut Vec<i32>) {
+        if word.is_empty() {
+            return;
+        }
+        let begun = ids.len();
+        let starts_char = |&&b: &&u8| b & 0xc0 != 0x80;
+        let mut rest = word;
+        let mut table = &self.first;
+        if word.len() > self.most_chars && word.iter().filter(starts_char).count() > self.most_chars
+        {
+            ids.push(self.unknown);
+            return;
+        }
+        while !rest.is_empty() {
+            let lengths = (1..=rest.len().min(table.longest())).rev();
+            let piece = lengths
+                .filter(|&len| table.has_length(len))
+                .find_map(|len| table.get(&rest[..len]).map(|id| (len, id)));
+            let Some((len, id)) = piece else {
+                ids.truncate(begun);
+                ids.push(self.unknown);
+                return;
+            };
+            ids.push(id);
+            rest = &rest[len..];
+            table = &self.next;
+        }
+    }
+}
+
+const _: () = assert!(SHORT == 16, "two numbers of eight bytes");

@@ -1,0 +1,106 @@
+//! Which fast path a file may take: by the structure of what the `tokenizers` crate read from it.
+//!
+//! Whatever is not fully understood takes none, and the crate does the work.
+
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::{
+    Model, ModelWrapper, NormalizedString, Normalizer, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer,
+};
+use unicode_normalization_alignments::char::canonical_combining_class;
+
+use crate::text::fast::{self, Fast, Rule, Vocabulary};
+
+/// The crate's own stages before the model, for what a fast path does not do itself.
+#[derive(Debug)]
+pub(super) struct Stages {
+    normalizer: Option<NormalizerWrapper>,
+    splitter: Option<PreTokenizerWrapper>,
+    decomposes: bool,
+}
+
+impl fast::Stages for Stages {
+    fn normalize(&self, text: &str) -> String {
+        let mut normal = NormalizedString::from(text);
+        if let Some(normalizer) = &self.normalizer {
+            normalizer.normalize(&mut normal).expect("the normalizers recognised never fail");
+        }
+        normal.get().to_owned()
+    }
+
+    fn split(&self, normal: &str) -> Vec<String> {
+        let mut pieces = PreTokenizedString::from(normal);
+        if let Some(splitter) = &self.splitter {
+            splitter.pre_tokenize(&mut pieces).expect("the pre-tokenizers recognised never fail");
+        }
+        let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        splits.into_iter().map(|(word, _, _)| word.to_owned()).collect()
+    }
+
+    fn moves(&self, c: char) -> bool {
+        self.decomposes && canonical_combining_class(c) != 0
+    }
+}
+
+/// The fast path of a tokenizer; `None` if the crate must do the work.
+pub(super) fn recognize(all: &tokenizers::Tokenizer) -> Option<Fast<Stages>> {
+    let (raw, normalized) = added(all)?;
+    let stages = Stages {
+        normalizer: all.get_normalizer().cloned(),
+        splitter: all.get_pre_tokenizer().cloned(),
+        decomposes: false,
+    };
+    match all.get_model() {
+        ModelWrapper::WordPiece(_) => {
+            let (stages, vocabulary) = word_piece(all, stages)?;
+            Fast::word_piece(stages, &vocabulary, raw, normalized)
+        }
+        _ => None,
+    }
+}
+
+type Found = Vec<(String, Rule)>;
+
+/// The added tokens: those looked for in the text, and those in what the normalizer made of it.
+fn added(all: &tokenizers::Tokenizer) -> Option<(Found, Found)> {
+    let vocabulary = all.get_added_vocabulary();
+    let (mut raw, mut normalized) = (Vec::new(), Vec::new());
+    let mut tokens: Vec<_> = vocabulary.get_added_tokens_decoder().iter().collect();
+    tokens.sort_unstable_by_key(|(id, _)| **id);
+    for (&id, token) in tokens {
+        let rule = Rule {
+            id: i32::try_from(id).ok()?,
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+        };
+        if token.normalized {
+            normalized.push((vocabulary.simple_id_to_token(id)?, rule));
+        } else {
+            raw.push((token.content.clone(), rule));
+        }
+    }
+    Some((raw, normalized))
+}
+
+/// BERT's normalizer, or none, before its pre-tokenizer.
+fn word_piece(all: &tokenizers::Tokenizer, stages: Stages) -> Option<(Stages, Vocabulary)> {
+    let ModelWrapper::WordPiece(model) = all.get_model() else { return None };
+    let Some(PreTokenizerWrapper::BertPreTokenizer(_)) = stages.splitter else { return None };
+    let decomposes = match stages.normalizer {
+        None => false,
+        Some(NormalizerWrapper::BertNormalizer(n)) => n.strip_accents.unwrap_or(n.lowercase),
+        Some(_) => return None,
+    };
+    let signed = |(token, id): (String, u32)| Some((token, i32::try_from(id).ok()?));
+    let mut tokens = model.get_vocab().into_iter().map(signed).collect::<Option<Vec<_>>>()?;
+    tokens.sort_unstable();
+    let vocabulary = Vocabulary {
+        unknown: i32::try_from(model.token_to_id(&model.unk_token)?).ok()?,
+        tokens,
+        prefix: model.continuing_subword_prefix.clone(),
+        most_chars: model.max_input_chars_per_word,
+    };
+    Some((Stages { decomposes, ..stages }, vocabulary))
+}
