@@ -206,6 +206,16 @@ class Tokenizer:
     ) -> Tokens:
         """Return the ids of every text, in order."""
 
+    def encode_padded(
+        self,
+        texts: list[str],
+        max_tokens: int | None,
+        special_tokens: bool,
+        threads: int | None,
+        out: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the ids of every text as one rectangle and one of ones and zeros, new or in `out`."""
+
 @final
 class Tokens:
     """The ids of some texts, one row a text; its arrays cannot be written to."""

@@ -86,6 +86,31 @@ class Tokenizer:
             text_list(texts), max_tokens, special_tokens, offsets, threads
         )
 
+    def encode_padded(
+        self,
+        texts: Iterable[str],
+        *,
+        max_tokens: int | None = None,
+        special_tokens: bool = True,
+        threads: int | None = None,
+        out: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return `encode_batch(...).padded()`, without the ragged arrays between.
+
+        Args:
+            texts: As `encode_batch` takes them.
+            max_tokens: As `encode_batch` takes it.
+            special_tokens: As `encode_batch` takes it.
+            threads: As `encode_batch` takes it.
+            out: Two int64 arrays in C order, a row a text and at least as wide as the longest row
+                and the file's own padding ask. Every cell is written, and they are returned.
+
+        Raises:
+            TypeError: An item is no str, or `texts` is itself one str.
+            ValueError: As `encode_batch`; or `out` does not fit.
+        """
+        return self.core.encode_padded(text_list(texts), max_tokens, special_tokens, threads, out)
+
     def decode(self, ids: ArrayLike, *, skip_special_tokens: bool = True) -> str:
         """Return the text of some ids, as the file's decoder joins it."""
         return self.core.decode(np.asarray(ids).tolist(), skip_special_tokens)

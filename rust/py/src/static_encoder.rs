@@ -65,7 +65,7 @@ impl StaticEncoder {
         let texts = Texts::borrow(texts)?;
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let asked = Asked { max_tokens, ..Asked::default() };
-        let (vectors, truncated) = texts.enter(py, |texts, cancel| {
+        let (vectors, truncated) = texts.enter(py, tokenizer.brief(false), |texts, cancel| {
             self.0.encode_texts(&tokenizer.0, texts, asked, threads, cancel)
         })?;
         Ok((array(py, vectors)?, truncated.into_pyarray(py)))

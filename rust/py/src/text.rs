@@ -6,7 +6,7 @@ use magnetite_core::text::{self, Asked, Padding, Ragged, batch};
 use magnetite_core::{Cancel, Result, Threads};
 use numpy::ndarray::Dimension;
 use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyList, PyString};
@@ -14,8 +14,10 @@ use pyo3::types::{PyBytes, PyList, PyString};
 use crate::boundary::{enter, enter_briefly};
 use crate::errors::to_python;
 
-/// Bytes of text that a call may have without a thread of its own: some milliseconds of work.
+/// Bytes of text that a call may have without a thread of its own: some milliseconds of work...
 const BRIEF: usize = 1 << 14;
+/// ... on a fast path.
+const BRIEF_FAST: usize = 1 << 18;
 
 /// Array of ids and array of mask.
 type Padded<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
@@ -86,10 +88,67 @@ impl Tokenizer {
         let texts = Texts::borrow(texts)?;
         let threads = Threads::resolve(threads).map_err(to_python)?;
         let asked = Asked { max_tokens, special_tokens, offsets };
-        let tokens =
-            texts.enter(py, |texts, cancel| self.0.encode_batch(texts, asked, threads, cancel))?;
+        let tokens = texts.enter(py, self.brief(offsets), |texts, cancel| {
+            self.0.encode_batch(texts, asked, threads, cancel)
+        })?;
         Tokens::new(py, tokens, self.0.padding(asked))
     }
+
+    /// Return the ids of every text as one rectangle and one of ones and zeros, new or in `out`.
+    #[pyo3(signature = (texts, max_tokens, special_tokens, threads, out))]
+    fn encode_padded<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyList>,
+        max_tokens: Option<usize>,
+        special_tokens: bool,
+        threads: Option<usize>,
+        out: Option<Padded<'py>>,
+    ) -> PyResult<Padded<'py>> {
+        let texts = Texts::borrow(texts)?;
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let asked = Asked { max_tokens, special_tokens, offsets: false };
+        let rows = texts.enter(py, self.brief(false), |texts, cancel| {
+            self.0.encode_rows(texts, asked, threads, cancel)
+        })?;
+        let (ids, mask) = match out {
+            Some(arrays) => arrays,
+            None => {
+                let shape = [rows.count(), rows.width()];
+                (PyArray2::zeros(py, shape, false), PyArray2::zeros(py, shape, false))
+            }
+        };
+        write(py, &rows, threads, &ids, &mask)?;
+        Ok((ids, mask))
+    }
+}
+
+impl Tokenizer {
+    /// Bytes of text that take some milliseconds.
+    pub(crate) fn brief(&self, offsets: bool) -> usize {
+        if offsets || self.0.engine() == "tokenizers" { BRIEF } else { BRIEF_FAST }
+    }
+}
+
+/// Writes rows into arrays of a shape that fits them.
+fn write(
+    py: Python<'_>,
+    rows: &text::Rows,
+    threads: Threads,
+    ids: &Bound<'_, PyArray2<i64>>,
+    mask: &Bound<'_, PyArray2<i64>>,
+) -> PyResult<()> {
+    let refuse = || PyValueError::new_err("out must be two arrays that can be written to, not one");
+    let (mut ids, mut mask) =
+        (ids.try_readwrite().map_err(|_| refuse())?, mask.try_readwrite().map_err(|_| refuse())?);
+    let (shape, like) = (ids.as_array().dim(), mask.as_array().dim());
+    if shape != like || shape.0 != rows.count() {
+        let want = format!("out must be two arrays of {} rows and one width", rows.count());
+        return Err(PyValueError::new_err(format!("{want}; got {shape:?} and {like:?}")));
+    }
+    let order = |_| PyTypeError::new_err("out must be two int64 arrays in C order");
+    let (ids, mask) = (ids.as_slice_mut().map_err(order)?, mask.as_slice_mut().map_err(order)?);
+    enter_briefly(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
 }
 
 /// The ids of some texts, one row a text; its arrays cannot be written to.
@@ -213,15 +272,15 @@ impl Texts {
         list.iter().enumerate().map(text).collect::<PyResult<_>>().map(Self)
     }
 
-    /// Runs `work` through the door: on a thread of its own unless it is brief.
-    pub(crate) fn enter<T, F>(&self, py: Python<'_>, work: F) -> PyResult<T>
+    /// Runs `work` through the door: on a thread of its own from `brief` bytes of text on.
+    pub(crate) fn enter<T, F>(&self, py: Python<'_>, brief: usize, work: F) -> PyResult<T>
     where
         T: Send,
         F: FnOnce(&[Text], &Cancel) -> Result<T> + Send,
     {
         let bytes: usize = self.0.iter().map(|text| text.as_ref().len()).sum();
         let texts = &self.0[..];
-        if bytes < BRIEF {
+        if bytes < brief {
             enter_briefly(py, |cancel| work(texts, cancel))
         } else {
             enter(py, |cancel| work(texts, cancel))

@@ -29,9 +29,22 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def slow():
-    """The slowest of the three a byte, so that what it does can be interrupted."""
-    return Tokenizer.load(GOLDEN / "wordpiece.json")
+def quick():
+    """One with a fast path."""
+    tokenizer = Tokenizer.load(GOLDEN / "wordpiece.json")
+    assert tokenizer.engine == "wordpiece"
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def slow(quick):
+    """The same without, the slowest a byte, so that what it does can be interrupted."""
+    definition = json.loads(quick.to_json())
+    pre_tokenizers = [definition["pre_tokenizer"], {"type": "WhitespaceSplit"}]
+    definition["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": pre_tokenizers}
+    tokenizer = Tokenizer.from_json(json.dumps(definition))
+    assert tokenizer.engine == "tokenizers"
+    return tokenizer
 
 
 def ids(tokens):
@@ -86,15 +99,17 @@ def test_a_lone_surrogate_counts_as_the_replacement_character(tokenizer):
     assert np.array_equal(got.offsets, wanted.offsets)
 
 
-def test_a_megabyte_is_one_text_like_any_other(tokenizer, slow):
-    for one in (tokenizer, slow):
+def test_a_megabyte_is_one_text_like_any_other(tokenizer, quick, slow):
+    for one in (tokenizer, quick, slow):
         for text in (SENTENCE * 16_000, "x" * 1_000_000, " " * 1_000_000, "\0" * 1_000_000):
             tokens = one.encode_batch([text, "short"], max_tokens=64)
             assert np.diff(tokens.starts).max() <= 64
     assert len(tokenizer.encode_batch([SENTENCE * 16_000]).ids) > 100_000
 
 
-def test_ids_do_not_depend_on_the_number_of_threads_or_on_the_batch(slow):
+@pytest.mark.parametrize("engine", ["slow", "quick"])
+def test_ids_do_not_depend_on_the_number_of_threads_or_on_the_batch(request, engine):
+    slow = request.getfixturevalue(engine)
     texts = [SENTENCE[i % 50 :] * (i % 7) for i in range(300)]
     wanted = slow.encode_batch(texts, offsets=True, threads=1)
     for threads in (2, 3, None):
@@ -158,24 +173,38 @@ def waited_after_ctrl_c(work, delay_s):
     return waited
 
 
+def waited_in(batch, presses, **asked):
+    """The median wait over some presses at different times, less what the machine is loaded."""
+    waited = [
+        waited_after_ctrl_c(lambda: asked["by"].encode_batch(batch, offsets=asked["offsets"]), at)
+        for at in (0.3 + 0.07 * press for press in range(presses))
+    ]
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return float(np.median(waited)) / (1 + load)
+
+
 @pytest.mark.parametrize("offsets", [False, True])
 @pytest.mark.parametrize(
     ("copies", "texts", "presses"), [(4, 400_000, 1), (16_000, 200, 7), (320_000, 4, 7)]
 )
 def test_ctrl_c_ends_a_long_call_at_once(slow, offsets, copies, texts, presses):
     """In a batch of short texts, of texts of a megabyte, of texts of twenty."""
-    batch = [SENTENCE * copies] * texts
-    waited = [
-        waited_after_ctrl_c(lambda: slow.encode_batch(batch, offsets=offsets), 0.3 + 0.07 * press)
-        for press in range(presses)
-    ]
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    assert np.median(waited) < 0.1 * (1 + load), waited
+    assert waited_in([SENTENCE * copies] * texts, presses, by=slow, offsets=offsets) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("copies", "texts", "presses"), [(80, 400_000, 1), (16_000, 1500, 3), (320_000, 75, 3)]
+)
+def test_ctrl_c_ends_a_long_call_on_a_fast_path_at_once(quick, copies, texts, presses):
+    """The same of so much text that the call is surely under way."""
+    assert waited_in([SENTENCE * copies] * texts, presses, by=quick, offsets=False) < 0.1
 
 
 @pytest.mark.parametrize("offsets", [False, True])
-def test_a_long_text_has_the_ids_of_hugging_face(slow, offsets):
+@pytest.mark.parametrize("engine", ["slow", "quick"])
+def test_a_long_text_has_the_ids_of_hugging_face(request, engine, offsets):
     """One that goes to a thread of its own, cut and whole."""
+    slow = request.getfixturevalue(engine)
     theirs = tokenizers.Tokenizer.from_str(slow.to_json())
     text = (SENTENCE + "Naïve café 👍 \u0301 [MASK] ") * 1000
     for cut in (500, 1_000_000):

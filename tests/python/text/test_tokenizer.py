@@ -225,3 +225,33 @@ def test_the_shipped_tokenizer_gives_the_ids_stored_for_bert():
     bare = [[i for i in ids if i not in (101, 102)] for ids in rows(tokens)]
     wanted = golden["rows"]["bert-base-uncased"]["ids"]
     assert bare == [[i for i in ids if i not in (101, 102)] for ids in wanted]
+
+
+def test_rectangles_at_once_are_the_ragged_rows_padded(bert, tiny):
+    texts = [*random_texts(50, 3, []), "", "word " * 40]
+    for definition, most in ((bert, None), (bert, 9), (tiny, None), (tiny, 5)):
+        tokenizer = Tokenizer.from_json(definition)
+        wanted = tokenizer.encode_batch(texts, max_tokens=most).padded()
+        for threads in (1, 2):
+            got = tokenizer.encode_padded(texts, max_tokens=most, threads=threads)
+            assert [part.tolist() for part in got] == [part.tolist() for part in wanted]
+    assert [part.shape for part in tokenizer.encode_padded([])] == [(0, 4), (0, 4)]
+
+
+def test_rectangles_of_the_caller_are_written_in_place_and_in_full(bert):
+    tokenizer = Tokenizer.from_json(bert)
+    texts = ["iron oxide", "", "attracts and repels"]
+    wanted = tokenizer.encode_padded(texts)
+    wide = wanted[0].shape[1] + 3
+    out = np.full((3, wide), -1), np.full((3, wide), -1)
+    assert tokenizer.encode_padded(texts, out=out) is not None
+    for got, want in zip(out, wanted, strict=True):
+        assert np.array_equal(got[:, :-3], want)
+        assert not got[:, -3:].any()
+    one = out[0]
+    small = np.zeros((3, 2), np.int64), np.zeros((3, 2), np.int64)
+    for bad in ((one, one), small, (one[:2], out[1][:2]), (one.T, out[1].T)):
+        with pytest.raises((ValueError, TypeError), match="out must be"):
+            tokenizer.encode_padded(texts, out=bad)
+    with pytest.raises(ValueError, match="not one"):
+        tokenizer.encode_padded(texts, out=(one, one[:, :]))

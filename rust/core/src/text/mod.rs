@@ -3,8 +3,10 @@
 pub mod batch;
 mod fast;
 mod recognize;
+mod rows;
 mod tokenizer;
 mod tokens;
 
+pub use rows::Rows;
 pub use tokenizer::{Asked, Tokenizer};
 pub use tokens::{Padding, Ragged, Tokens, Width};

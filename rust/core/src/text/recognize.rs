@@ -95,7 +95,7 @@ fn word_piece(all: &tokenizers::Tokenizer, stages: Stages) -> Option<(Stages, Vo
     };
     let signed = |(token, id): (String, u32)| Some((token, i32::try_from(id).ok()?));
     let mut tokens = model.get_vocab().into_iter().map(signed).collect::<Option<Vec<_>>>()?;
-    tokens.sort_unstable();
+    tokens.sort_unstable_by_key(|(_, id)| *id); // most vocabularies begin with what is frequent
     let vocabulary = Vocabulary {
         unknown: i32::try_from(model.token_to_id(&model.unk_token)?).ok()?,
         tokens,

@@ -20,7 +20,7 @@ use tokenizers::{
 use crate::parallel::apart;
 use crate::text::fast::{Fast, Stop};
 use crate::text::recognize;
-use crate::text::{Padding, Tokens, Width};
+use crate::text::{Padding, Rows, Tokens, Width};
 use crate::{Cancel, Error, Result, Threads};
 
 /// Texts a block: about a millisecond of sentences, and fine enough for two threads to share
@@ -166,12 +166,37 @@ impl Tokenizer {
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Tokens> {
+        let blocks = self.encode_blocks(texts, asked, threads, cancel)?;
+        Ok(join(blocks, asked.offsets))
+    }
+
+    /// The same, as rows that are still to be written into rectangles. No offsets.
+    pub fn encode_rows<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        asked: Asked,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Rows> {
+        let asked = Asked { offsets: false, ..asked };
+        let blocks = self.encode_blocks(texts, asked, threads, cancel)?;
+        Ok(Rows::new(blocks, texts.len(), self.padding(asked)))
+    }
+
+    fn encode_blocks<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        asked: Asked,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Tokens>> {
         let cut = self.cut(asked)?;
-        let blocks = threads.blocks(texts.len(), BLOCK, cancel, |range| {
+        threads.blocks(texts.len(), BLOCK, cancel, |range| {
             let mut block = Tokens { offsets: asked.offsets.then(Vec::new), ..Tokens::default() };
             for i in range {
                 cancel.check()?;
                 let text = texts[i].as_ref();
+                block.ids.reserve(text.len().min(LONG) / 4);
                 let truncated = match &mut block.offsets {
                     None => self.encode(text, cut, &mut block.ids, cancel)?,
                     Some(offsets) => {
@@ -184,8 +209,7 @@ impl Tokenizer {
                 block.starts.push(block.ids.len() as i64);
             }
             Ok(block)
-        })?;
-        Ok(join(blocks, asked.offsets))
+        })
     }
 
     /// Holds what is asked against the file: its own limit, and the special tokens' share.

@@ -49,8 +49,12 @@ impl Place {
             _ => return None,
         }
         let len = word.len() as u8;
-        let ends = fold(parts[0] ^ 0x9e37_79b9_7f4a_7c15, parts[1] ^ u64::from(len) ^ 0xd6e8_feb8_6659_fd93);
-        let hash = if len > 16 { fold(ends ^ parts[2], parts[3] ^ 0xa076_1d64_78bd_642f) } else { ends };
+        let ends = fold(
+            parts[0] ^ 0x9e37_79b9_7f4a_7c15,
+            parts[1] ^ u64::from(len) ^ 0xd6e8_feb8_6659_fd93,
+        );
+        let hash =
+            if len > 16 { fold(ends ^ parts[2], parts[3] ^ 0xa076_1d64_78bd_642f) } else { ends };
         Some(Self { word: parts, len, at: hash as usize & (SLOTS - 1) })
     }
 }
@@ -79,7 +83,8 @@ impl Cache {
         }
         self.slots[place.at ^ 1] = self.slots[place.at];
         let slot = &mut self.slots[place.at];
-        *slot = Slot { word: place.word, len: place.len, count: ids.len() as u8, ..Slot::default() };
+        *slot =
+            Slot { word: place.word, len: place.len, count: ids.len() as u8, ..Slot::default() };
         slot.ids[..ids.len()].copy_from_slice(ids);
     }
 }

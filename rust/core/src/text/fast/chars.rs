@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-/// Code points a page.
-const PAGE: usize = 256;
+/// Code points a page: few, since the stages are slow to ask and a text has few of the many characters.
+const PAGE: usize = 32;
 
 /// What becomes of a character, whatever stands beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub(super) struct Fast<S> {
     lane: Lane,
     raw: Option<Added>,
     normalized: Option<Added>,
-    scratches: Mutex<Vec<Box<Scratch>>>,
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 /// What comes between added tokens: one variant a family.
@@ -98,17 +98,17 @@ impl<S: Stages> Fast<S> {
     }
 
     /// Something to work with; give it [`back`](Self::give).
-    pub(super) fn lend(&self) -> Box<Scratch> {
+    pub(super) fn lend(&self) -> Scratch {
         // A forked child may find the lock taken by a thread that it does not have.
         let kept = self.scratches.try_lock().ok().and_then(|mut kept| kept.pop());
-        kept.unwrap_or_else(|| Box::new(Scratch { cache: Cache::new(), word: Vec::new() }))
+        kept.unwrap_or_else(|| Scratch { cache: Cache::new(), word: Vec::new() })
     }
 
-    pub(super) fn give(&self, scratch: Box<Scratch>) {
-        if let Ok(mut kept) = self.scratches.try_lock() {
-            if kept.len() < KEPT {
-                kept.push(scratch);
-            }
+    pub(super) fn give(&self, scratch: Scratch) {
+        if let Ok(mut kept) = self.scratches.try_lock()
+            && kept.len() < KEPT
+        {
+            kept.push(scratch);
         }
     }
 

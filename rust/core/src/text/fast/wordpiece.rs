@@ -17,17 +17,24 @@ use crate::Result;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// What an ASCII byte is to the fast lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// A letter or a digit.
-    Word,
-    /// It ends a word and is gone.
-    Space,
-    /// A word by itself, with this id.
-    Mark(i32),
-    /// The run that it is in takes the slow lane; so does every byte beyond ASCII.
-    Other,
+/// What a byte is to the fast lane: not negative, the id of the word that it is by itself; else...
+type Class = i32;
+/// ... it ends a word and is gone;
+const SPACE: Class = -1;
+/// ... a letter or a digit;
+const WORD: Class = -2;
+/// ... the run that it is in takes the slow lane.
+const OTHER: Class = -3;
+
+/// Words that are cut before they are looked up, so that the look-ups do not wait for each other.
+const AHEAD: usize = 32;
+
+/// A word of the fast lane, empty or not, and what ends it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
+    key: Key,
+    start: usize,
+    end: Class,
 }
 
 /// The model's part of a file.
@@ -42,7 +49,7 @@ pub(in crate::text) struct Vocabulary {
 #[derive(Debug)]
 pub(super) struct WordPiece {
     chars: Chars,
-    classes: Vec<Class>,
+    classes: [Class; 256],
     lowercase: bool,
     pieces: Pieces,
 }
@@ -60,22 +67,22 @@ impl WordPiece {
     /// `None` if the stages do something to letters, digits or spaces that the fast lane does not.
     pub(super) fn new(stages: &impl Stages, vocabulary: &Vocabulary) -> Option<Self> {
         let chars = Chars::new();
-        let pieces = Pieces::new(vocabulary);
         let fate = |b: u8| chars.get(char::from(b), stages).0;
+        let mark = |b: u8| b.is_ascii_punctuation() && fate(b) == Fate::Alone(char::from(b));
+        let pieces = Pieces::new(vocabulary, mark);
         let lowercase = fate(b'A') == Fate::Keep('a');
-        let mut classes = vec![Class::Other; 256];
+        let mut classes = [OTHER; 256];
         for b in 0..128u8 {
-            let c = char::from(b);
-            let kept = if lowercase { c.to_ascii_lowercase() } else { c };
+            let kept = if lowercase { b.to_ascii_lowercase() } else { b };
             classes[usize::from(b)] = match fate(b) {
-                Fate::Keep(k) if b.is_ascii_alphanumeric() && k == kept => Class::Word,
+                Fate::Keep(k) if b.is_ascii_alphanumeric() && k == char::from(kept) => WORD,
                 _ if b.is_ascii_alphanumeric() => return None,
-                Fate::Break => Class::Space,
-                Fate::Alone(k) if k == c => Class::Mark(pieces.only(c)),
-                _ => Class::Other,
+                Fate::Break => SPACE,
+                _ if mark(b) => pieces.only(char::from(b)),
+                _ => OTHER,
             };
         }
-        if classes[usize::from(b' ')] != Class::Space {
+        if classes[usize::from(b' ')] != SPACE {
             return None;
         }
         Some(Self { chars, classes, lowercase, pieces })
@@ -90,38 +97,61 @@ impl WordPiece {
         ids: &mut Vec<i32>,
         stop: &mut Stop<'_>,
     ) -> Result<()> {
-        let bytes = text.as_bytes();
+        let mut cuts = [Cut::default(); AHEAD];
         let mut at = 0;
-        while at < bytes.len() {
+        while at < text.len() {
             if ids.len() >= stop.at && stop.reached(ids.len())? {
                 return Ok(());
             }
-            let (key, end) = self.word(bytes, at);
-            let class = bytes.get(end).map_or(Class::Space, |&b| self.classes[usize::from(b)]);
-            if class == Class::Other || class == Class::Word {
+            let (count, end) = self.cut(text.as_bytes(), at, &mut cuts);
+            for cut in &cuts[..count] {
+                self.look_up(cut, text.as_bytes(), scratch, ids);
+            }
+            at = end;
+            if count < AHEAD && at < text.len() {
                 at = self.run(text, at, stages, scratch, ids);
-                continue;
             }
-            if key.len > 0 {
-                match self.pieces.first.get_key(key) {
-                    Some(id) => ids.push(id),
-                    None => self.miss(&bytes[at..end], scratch, ids),
-                }
-            }
-            if let Class::Mark(id) = class {
-                ids.push(id);
-            }
-            at = end + 1;
         }
         Ok(())
+    }
+
+    /// Cuts words from `at` on, up to the first that takes the slow lane: how many, and where they end.
+    fn cut(&self, bytes: &[u8], mut at: usize, cuts: &mut [Cut; AHEAD]) -> (usize, usize) {
+        let mut count = 0;
+        while count < AHEAD && at < bytes.len() {
+            let (key, end) = self.word(bytes, at);
+            let class = bytes.get(end).map_or(SPACE, |&b| self.classes[usize::from(b)]);
+            if class < SPACE {
+                break;
+            }
+            cuts[count] = Cut { key, start: at, end: class };
+            count += usize::from(key.len > 0 || class >= 0);
+            at = end + 1;
+        }
+        (count, at)
+    }
+
+    #[inline(always)]
+    fn look_up(&self, cut: &Cut, bytes: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
+        let Cut { key, start, end } = *cut;
+        if key.len > 0 {
+            let first = &self.pieces.first;
+            let id = if key.len <= 8 { first.get_eight(key.lo) } else { first.get_key(key) };
+            match id {
+                Some(id) => ids.push(id),
+                None => self.miss(&bytes[start..start + key.len as usize], scratch, ids),
+            }
+        }
+        if end >= 0 {
+            ids.push(end);
+        }
     }
 
     /// What the normalizer makes of `text`.
     pub(super) fn normalize<'t>(&self, text: &'t str, stages: &impl Stages) -> Cow<'t, str> {
         let plain = |&b: &u8| match self.classes[usize::from(b)] {
-            Class::Word | Class::Mark(_) => true,
-            Class::Space => b == b' ',
-            Class::Other => false,
+            SPACE => b == b' ',
+            class => class != OTHER,
         };
         match text.as_bytes().iter().all(plain) {
             true if self.lowercase => Cow::Owned(text.to_ascii_lowercase()),
@@ -159,7 +189,7 @@ impl WordPiece {
         let low = x & !HIGH;
         // The high bit of each byte that is at least `c`: no byte carries into the next.
         let least = |low: u64, c: u8| (low + u64::from(0x80 - c) * ONES) & HIGH;
-        let folded = low | 0x20 * ONES;
+        let folded = low | (0x20 * ONES);
         let letter = least(folded, b'a') & !least(folded, b'z' + 1);
         let digit = least(low, b'0') & !least(low, b'9' + 1);
         let other = (!(letter | digit) | x) & HIGH;
@@ -181,14 +211,12 @@ impl WordPiece {
         ids: &mut Vec<i32>,
     ) -> usize {
         let bytes = &text.as_bytes()[start..];
-        let space = |&b: &u8| self.classes[usize::from(b)] == Class::Space;
+        let space = |&b: &u8| self.classes[usize::from(b)] == SPACE;
         let run = &text[start..start + bytes.iter().position(space).unwrap_or(bytes.len())];
         let place = Place::of(run.as_bytes());
-        if let Some(place) = &place {
-            if let Some(known) = scratch.cache.get(place) {
-                ids.extend_from_slice(known);
-                return start + run.len();
-            }
+        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
+            ids.extend_from_slice(known);
+            return start + run.len();
         }
         let first = ids.len();
         if self.characters(run, stages, &mut scratch.word, ids).is_none() {
@@ -254,22 +282,18 @@ impl WordPiece {
 }
 
 impl Pieces {
-    fn new(vocabulary: &Vocabulary) -> Self {
+    /// No word of several characters holds a `mark`.
+    fn new(vocabulary: &Vocabulary, mark: impl Fn(u8) -> bool) -> Self {
         let Vocabulary { tokens, prefix, unknown, most_chars } = vocabulary;
-        let whole = |(token, id): &'_ (String, i32)| (!token.is_empty()).then_some(*id);
-        let first: Vec<(&[u8], i32)> =
-            tokens.iter().filter_map(|t| Some((t.0.as_bytes(), whole(t)?))).collect();
-        let rest = |(token, id): &(&'_ [u8], i32)| {
-            let rest = token.strip_prefix(prefix.as_bytes())?;
-            (!rest.is_empty()).then_some((rest.len(), *id))
-        };
-        let next: Vec<(&[u8], i32)> = first
-            .iter()
-            .filter_map(|t| rest(t).map(|(len, id)| (&t.0[t.0.len() - len..], id)))
-            .collect();
+        let all = tokens.iter().map(|(token, id)| (token.as_bytes(), *id));
+        let next = all.clone().filter_map(|(t, id)| Some((t.strip_prefix(prefix.as_bytes())?, id)));
+        let some = |(token, _): &(&[u8], i32)| !token.is_empty();
+        // So "##ing" is none, and need not be in the way of those that are.
+        let can_be = |(t, _): &(&[u8], i32)| t.len() == 1 || !t.iter().any(|&b| mark(b));
+        let first = all.filter(can_be);
         Self {
-            first: Words::new(first.into_iter()),
-            next: Words::new(next.into_iter()),
+            first: Words::new(first.filter(some)),
+            next: Words::new(next.filter(some)),
             unknown: *unknown,
             most_chars: *most_chars,
         }
@@ -299,11 +323,7 @@ impl Pieces {
             return;
         }
         while !rest.is_empty() {
-            let lengths = (1..=rest.len().min(table.longest())).rev();
-            let piece = lengths
-                .filter(|&len| table.has_length(len))
-                .find_map(|len| table.get(&rest[..len]).map(|id| (len, id)));
-            let Some((len, id)) = piece else {
+            let Some((len, id)) = table.longest_prefix(rest) else {
                 ids.truncate(begun);
                 ids.push(self.unknown);
                 return;

@@ -1,20 +1,22 @@
-"""Random strings by the million, held against Hugging Face: what the test runs in short, in full.
+"""Ids equal Hugging Face's on random strings: a hundred thousand for each fast path, here in short.
 
-    python -m tests.python.text.parity --strings 10000000 --state parity.json
+    python tests/python/text/test_parity.py --strings 10000000 --state parity.json
 
-spreads that many over the tokenizers given (default: every one of the shared data), goes on where the
-state file says it was stopped, and ends with 1 at the first string whose ids differ.
+spreads that many over the tokenizers given (default: every one of the shared data), goes on where
+the state file says it was stopped, and ends with 1 at the first string whose ids differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tokenizers
 
 from magnetite.text import Tokenizer
@@ -34,14 +36,17 @@ SPANS = np.array([
 ])  # fmt: skip
 """Letters, controls, marks, every kind of script, private use, every plane."""
 
-WORDS = """
-    The quick brown fox, naïve façade; 1234.5 a@b.org don't they'LL I'd we'Re ﬁne Straße ǅ Ｗｉ ▁ ▁▁
-    unaffable unbelievably transformers 3.14159 20,000 U.S.A. (parenthesis) #hash ##ing x86_64 C++ \
-    e\u0301 o\u0308 \u0301 \u0345 \u0f71\u0f72 \u1d165 각 \u1100\u1161\u11a8 देवनागरी ไทย 日本語 한국어 عربى 中文字 İI ıi ΣΑΣ
-    👍 👩\u200d👩\u200d👧\u200d👦 🏳\ufe0f\u200d🌈 🇩🇪 1\ufe0f\u20e3 <unk> <s> </s> [CLS] [MASK] <0x0A> <|endoftext|>
-""".split()  # fmt: skip
-SPACES = [" ", " ", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", "\r", " \n ", "\u200b", "\u200d",
-          "\ufe0f", "\u3000", "\u00a0", "\u2028", "\u0085", "\x0b", "\0", "\ufffd", "\u00ad"]  # fmt: skip
+TEXT = """
+The quick brown fox, naïve façade; 1234.5 a@b.org don't they'LL I'd we'Re C++ x86_64 U.S.A. 20,000
+Straße ǅ ▁ ▁▁ unaffable unbelievably transformers 3.14159 (parenthesis) #hash ##ing ' '' 'S
+\ufb01ne \uff37\uff49 \u0130I \u0131i \u03a3\u0391\u03a3 '\u017f 각 देवनागरी ไทย 日本語
+한국어 عربى 中文字 👍 🇩🇪 <unk> <s> </s> [CLS] [MASK] <0x0A> <|endoftext|>
+e\u0301 o\u0308 \u0301 \u0345 \u0f71\u0f72 \u1d165 \u1100\u1161\u11a8 1\ufe0f\u20e3 \u0600a
+👩\u200d👩\u200d👧\u200d👦 🏳\ufe0f\u200d🌈
+"""
+WORDS = TEXT.split()
+ODD = "\t\n\r\x0b\0\x85\xa0\xad\u200b\u200d\u2028\u3000\ufe0f\ufffd"
+SPACES = [" ", " ", " ", "  ", "    ", "\n\n", "\r\n", " \n ", *ODD]
 
 
 def random_texts(seed: int, block: int, added: list[str]) -> list[str]:
@@ -54,7 +59,14 @@ def random_texts(seed: int, block: int, added: list[str]) -> list[str]:
     ends = np.cumsum(lengths)
     pieces = [whole[a:b] for a, b in zip(ends - lengths, ends, strict=True)]
     english = [word + " " for word in WORDS]
-    sources = [pieces, WORDS, english, SPACES, added or WORDS, list("abcdefghijklmnopqrstuvwxyz'0123")]
+    sources = [
+        pieces,
+        WORDS,
+        english,
+        SPACES,
+        added or WORDS,
+        list("abcdefghijklmnopqrstuvwxyz'0123"),
+    ]
     shares = np.array([0.25, 0.15, 0.2, 0.2, 0.08, 0.12])
     counts = rng.integers(0, 24, size=BLOCK)
     kinds = rng.choice(len(sources), size=counts.sum(), p=shares)
@@ -85,7 +97,7 @@ class Pair:
         """Return the first text whose ids differ, None if none does."""
         try:
             wanted = [row.ids for row in self.theirs.encode_batch_fast(texts)]
-        except Exception:  # noqa: BLE001  Hugging Face raises nothing narrower
+        except Exception:
             return self.refusal(texts)
         got = self.ours.encode_batch(texts, threads=1)
         flat = np.fromiter((i for ids in wanted for i in ids), np.int32)
@@ -107,8 +119,31 @@ class Pair:
         return texts[0]
 
 
+FAMILIES = {
+    "wordpiece": [
+        "bert-base-uncased",
+        "bert-base-multilingual-cased",
+        "synthetic-bert-addedtokens",
+    ],
+}
+"""The fast paths, and the files that take them."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ids_equal_hugging_face_on_a_hundred_thousand_random_strings_a_family(shared, family):
+    names = FAMILIES[family]
+    for seed, name in enumerate(names):
+        pair = Pair(read_json(shared / "tokenizers" / name))
+        assert pair.ours.engine == family
+        for block in range(100_000 // (BLOCK * len(names)) + 1):
+            text = pair.difference(random_texts(seed, block, pair.added))
+            assert text is None, f"{name}, seed {seed}, block {block}: {text!a}"
+
+
 def main() -> int:
     """Go on where the state file ends; say what differs."""
+    say = functools.partial(print, flush=True)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tokenizers", nargs="*", type=Path, help="folders with a tokenizer.json")
     parser.add_argument("--strings", type=int, default=10_000_000)
@@ -122,14 +157,14 @@ def main() -> int:
         pair = Pair(read_json(folder))
         for block in range(done.get(folder.name, 0), blocks):
             if (text := pair.difference(random_texts(asked.seed, block, pair.added))) is not None:
-                print(f"{folder.name}: seed {asked.seed}, block {block}: {ascii(text)}")
-                print("ours  ", pair.ours.encode_batch([text]).ids.tolist())
-                print("theirs", pair.theirs.encode(text).ids)
+                say(f"{folder.name}: seed {asked.seed}, block {block}: {text!a}")
+                say("ours  ", pair.ours.encode_batch([text]).ids.tolist())
+                say("theirs", pair.theirs.encode(text).ids)
                 return 1
             done[folder.name] = block + 1
             if asked.state:
                 asked.state.write_text(json.dumps(done))
-        print(f"{folder.name}: {pair.ours.engine}, {blocks * BLOCK} strings equal", flush=True)
+        say(f"{folder.name}: {pair.ours.engine}, {blocks * BLOCK} strings equal")
     return 0
 
 
