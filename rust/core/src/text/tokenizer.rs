@@ -111,7 +111,7 @@ impl Tokenizer {
         }
         stages.with_padding(None);
         stages.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
-        let fast = recognize::recognize(&stages).filter(|_| one_text(&frame));
+        let fast = recognize::recognize(&stages, &json).filter(|_| one_text(&frame));
         Ok(Self { json, stages: Arc::new(Stages { all: stages, fast, frame }), limit, padding })
     }
 

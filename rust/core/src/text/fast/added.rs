@@ -5,13 +5,6 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-/// A run of text, or a token that stands for one.
-pub(super) enum Part<'t> {
-    /// Text without added tokens, never empty.
-    Text(&'t str),
-    Token(i32),
-}
-
 /// How a token may be found.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::text) struct Rule {
@@ -43,11 +36,13 @@ impl Added {
         !self.automaton.is_match(text)
     }
 
-    /// Gives the parts of `text` in order, until `each` says to stop by an error.
-    pub(super) fn split<'t, E>(
+    /// Appends the ids of `text`: of its added tokens, and what `encode` appends for each run between
+    /// them, none of which is empty.
+    pub(super) fn parts<E>(
         &self,
-        text: &'t str,
-        mut each: impl FnMut(Part<'t>) -> Result<(), E>,
+        text: &str,
+        ids: &mut Vec<i32>,
+        mut encode: impl FnMut(&str, &mut Vec<i32>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut done = 0;
         for found in self.automaton.find_iter(text) {
@@ -63,13 +58,13 @@ impl Added {
                 end = text.len() - text[end..].trim_start().len();
             }
             if done < start {
-                each(Part::Text(&text[done..start]))?;
+                encode(&text[done..start], ids)?;
             }
-            each(Part::Token(id))?;
+            ids.push(id);
             done = end;
         }
         if done < text.len() {
-            each(Part::Text(&text[done..]))?;
+            encode(&text[done..], ids)?;
         }
         Ok(())
     }

@@ -59,11 +59,13 @@ impl Place {
     }
 }
 
-impl Cache {
-    pub(super) fn new() -> Self {
+impl Default for Cache {
+    fn default() -> Self {
         Self { slots: vec![Slot::default(); SLOTS] }
     }
+}
 
+impl Cache {
     /// The ids of the word that would be at `place`, if it is there.
     #[inline]
     pub(super) fn get(&self, place: &Place) -> Option<&[i32]> {

@@ -48,6 +48,9 @@ pub(in crate::text) trait Stages {
         self.split(&self.normalize(text))
     }
 
+    /// Whether `text` is composed as it is, by the tables of the crate's normalizer; false if unsure.
+    fn is_composed(&self, text: &str) -> bool;
+
     /// Whether `c`, which the stages made, may change places with its neighbours.
     fn moves(&self, c: char) -> bool;
 }

@@ -5,19 +5,28 @@
 //! crate's own stages, so that there is nothing that could differ from them.
 
 mod added;
+mod bytes;
 mod cache;
 mod chars;
+mod classes;
+mod merges;
+mod split;
 mod wordpiece;
 mod words;
 
 use std::sync::Mutex;
 
-use added::{Added, Part};
+use added::Added;
+use bytes::Bytes;
 use cache::Cache;
+use merges::Symbols;
 use wordpiece::WordPiece;
 
 pub(super) use added::Rule;
+pub(super) use bytes::ByteModel;
 pub(super) use chars::Stages;
+pub(super) use classes::Class;
+pub(super) use split::Pattern;
 pub(super) use wordpiece::Vocabulary;
 
 use crate::{Cancel, Result};
@@ -38,17 +47,29 @@ pub(super) struct Fast<S> {
     scratches: Mutex<Vec<Scratch>>,
 }
 
+/// The added tokens of a file.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    /// Looked for in the text.
+    pub(super) raw: Vec<(String, Rule)>,
+    /// Looked for in what the normalizer made of it.
+    pub(super) normalized: Vec<(String, Rule)>,
+}
+
 /// What comes between added tokens: one variant a family.
 #[derive(Debug)]
 enum Lane {
-    WordPiece(WordPiece),
+    WordPiece(Box<WordPiece>),
+    Bytes(Box<Bytes>),
 }
 
 /// What a thread needs for a text; lent to one at a time, so that nothing is shared or locked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     cache: Cache,
     word: Vec<u8>,
+    text: String,
+    symbols: Symbols,
 }
 
 /// When to stop: enough ids, or the caller's wish, looked at every [`POLL`] ids.
@@ -75,13 +96,17 @@ impl<'c> Stop<'c> {
 
 impl<S: Stages> Fast<S> {
     /// A WordPiece behind `stages`, which treat each character by itself.
-    pub(super) fn word_piece(
-        stages: S,
-        vocabulary: &Vocabulary,
-        raw: Vec<(String, Rule)>,
-        normalized: Vec<(String, Rule)>,
-    ) -> Option<Self> {
-        let lane = Lane::WordPiece(WordPiece::new(&stages, vocabulary)?);
+    pub(super) fn word_piece(stages: S, vocabulary: &Vocabulary, tokens: Tokens) -> Option<Self> {
+        let lane = Lane::WordPiece(Box::new(WordPiece::new(&stages, vocabulary)?));
+        Self::new(stages, lane, tokens)
+    }
+
+    /// A byte-level BPE.
+    pub(super) fn bytes(stages: S, model: &ByteModel, tokens: Tokens) -> Option<Self> {
+        Self::new(stages, Lane::Bytes(Box::new(Bytes::new(model))), tokens)
+    }
+
+    fn new(stages: S, lane: Lane, Tokens { raw, normalized }: Tokens) -> Option<Self> {
         let added = |tokens: Vec<(String, Rule)>| match tokens.is_empty() {
             true => Some(None),
             false => Added::new(tokens).map(Some),
@@ -94,6 +119,7 @@ impl<S: Stages> Fast<S> {
     pub(super) fn name(&self) -> &'static str {
         match self.lane {
             Lane::WordPiece(_) => "wordpiece",
+            Lane::Bytes(_) => "byte-level bpe",
         }
     }
 
@@ -101,7 +127,7 @@ impl<S: Stages> Fast<S> {
     pub(super) fn lend(&self) -> Scratch {
         // A forked child may find the lock taken by a thread that it does not have.
         let kept = self.scratches.try_lock().ok().and_then(|mut kept| kept.pop());
-        kept.unwrap_or_else(|| Scratch { cache: Cache::new(), word: Vec::new() })
+        kept.unwrap_or_default()
     }
 
     pub(super) fn give(&self, scratch: Scratch) {
@@ -123,13 +149,7 @@ impl<S: Stages> Fast<S> {
         let Some(raw) = self.raw.as_ref().filter(|raw| !raw.absent(text)) else {
             return self.part(text, scratch, ids, &mut stop);
         };
-        raw.split(text, |part| match part {
-            Part::Text(text) => self.part(text, scratch, ids, &mut stop),
-            Part::Token(id) => {
-                ids.push(id);
-                Ok(())
-            }
-        })
+        raw.parts(text, ids, |text, ids| self.part(text, scratch, ids, &mut stop))
     }
 
     /// The same of a text without tokens that are found before it is normalized.
@@ -140,19 +160,27 @@ impl<S: Stages> Fast<S> {
         ids: &mut Vec<i32>,
         stop: &mut Stop<'_>,
     ) -> Result<()> {
-        let Lane::WordPiece(lane) = &self.lane;
-        if let Some(normalized) = &self.normalized {
-            let normal = lane.normalize(text, &self.stages);
-            if !normalized.absent(&normal) {
-                return normalized.split(&normal, |part| {
-                    match part {
-                        Part::Text(text) => lane.encode_normal(text, &self.stages, ids),
-                        Part::Token(id) => ids.push(id),
+        match &self.lane {
+            Lane::WordPiece(lane) => {
+                if let Some(tokens) = &self.normalized {
+                    let normal = lane.normalize(text, &self.stages);
+                    if !tokens.absent(&normal) {
+                        return tokens.parts(&normal, ids, |text, ids| {
+                            lane.encode_normal(text, &self.stages, ids);
+                            Ok(())
+                        });
                     }
-                    Ok(())
-                });
+                }
+                lane.encode(text, &self.stages, scratch, ids, stop)
+            }
+            Lane::Bytes(lane) => {
+                let normal = lane.normalize(text, &self.stages);
+                match self.normalized.as_ref().filter(|tokens| !tokens.absent(&normal)) {
+                    None => lane.encode(&normal, scratch, ids, stop),
+                    Some(tokens) => tokens
+                        .parts(&normal, ids, |text, ids| lane.encode(text, scratch, ids, stop)),
+                }
             }
         }
-        lane.encode(text, &self.stages, scratch, ids, stop)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Whatever is not fully understood takes none, and the crate does the work.
 
+mod byte_level;
+
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{
@@ -9,8 +11,9 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer,
 };
 use unicode_normalization_alignments::char::canonical_combining_class;
+use unicode_normalization_alignments::{IsNormalized, is_nfc_quick};
 
-use crate::text::fast::{self, Fast, Rule, Vocabulary};
+use crate::text::fast::{self, Fast, Rule, Tokens, Vocabulary};
 
 /// The crate's own stages before the model, for what a fast path does not do itself.
 #[derive(Debug)]
@@ -38,14 +41,20 @@ impl fast::Stages for Stages {
         splits.into_iter().map(|(word, _, _)| word.to_owned()).collect()
     }
 
+    fn is_composed(&self, text: &str) -> bool {
+        // Nothing below the first combining mark is changed.
+        let late = text.chars().filter(|&c| c >= '\u{300}');
+        late.clone().next().is_none() || is_nfc_quick(text.chars()) == IsNormalized::Yes
+    }
+
     fn moves(&self, c: char) -> bool {
         self.decomposes && canonical_combining_class(c) != 0
     }
 }
 
-/// The fast path of a tokenizer; `None` if the crate must do the work.
-pub(super) fn recognize(all: &tokenizers::Tokenizer) -> Option<Fast<Stages>> {
-    let (raw, normalized) = added(all)?;
+/// The fast path of a tokenizer, which was read from `json`; `None` if the crate must do the work.
+pub(super) fn recognize(all: &tokenizers::Tokenizer, json: &str) -> Option<Fast<Stages>> {
+    let tokens = added(all)?;
     let stages = Stages {
         normalizer: all.get_normalizer().cloned(),
         splitter: all.get_pre_tokenizer().cloned(),
@@ -54,18 +63,20 @@ pub(super) fn recognize(all: &tokenizers::Tokenizer) -> Option<Fast<Stages>> {
     match all.get_model() {
         ModelWrapper::WordPiece(_) => {
             let (stages, vocabulary) = word_piece(all, stages)?;
-            Fast::word_piece(stages, &vocabulary, raw, normalized)
+            Fast::word_piece(stages, &vocabulary, tokens)
+        }
+        ModelWrapper::BPE(model) => {
+            let model = byte_level::read(model, &stages, json)?;
+            Fast::bytes(stages, &model, tokens)
         }
         _ => None,
     }
 }
 
-type Found = Vec<(String, Rule)>;
-
 /// The added tokens: those looked for in the text, and those in what the normalizer made of it.
-fn added(all: &tokenizers::Tokenizer) -> Option<(Found, Found)> {
+fn added(all: &tokenizers::Tokenizer) -> Option<Tokens> {
     let vocabulary = all.get_added_vocabulary();
-    let (mut raw, mut normalized) = (Vec::new(), Vec::new());
+    let mut found = Tokens::default();
     let mut tokens: Vec<_> = vocabulary.get_added_tokens_decoder().iter().collect();
     tokens.sort_unstable_by_key(|(id, _)| **id);
     for (&id, token) in tokens {
@@ -76,12 +87,12 @@ fn added(all: &tokenizers::Tokenizer) -> Option<(Found, Found)> {
             rstrip: token.rstrip,
         };
         if token.normalized {
-            normalized.push((vocabulary.simple_id_to_token(id)?, rule));
+            found.normalized.push((vocabulary.simple_id_to_token(id)?, rule));
         } else {
-            raw.push((token.content.clone(), rule));
+            found.raw.push((token.content.clone(), rule));
         }
     }
-    Some((raw, normalized))
+    Some(found)
 }
 
 /// BERT's normalizer, or none, before its pre-tokenizer.
