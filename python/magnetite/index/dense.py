@@ -338,8 +338,8 @@ class Index:
                 made 1 again. Neither lists nor codes take part, so `probes` and `rescore` have no
                 effect.
             probes: Lists to look into in each segment; more find more. Of no effect on a flat
-                index, which looks at every row. With a filter a search goes on until it has seen
-                as many allowed rows as so many lists hold on average.
+                index, which looks at every row. With a filter a search looks into as many more as
+                it takes to find as much.
             rescore: Rows to score exactly for each query, at least `k`; more find more.
             slack: End a search before `probes` lists once what the next may hold lies this many
                 mean spreads of a list below the `k`-th best row so far; 0.05 to 0.2 is usual, more

@@ -92,7 +92,7 @@ pub struct Search<'a> {
     /// Results wanted for each query.
     pub k: usize,
     /// Lists to look into; the index's own choice if `None`. A flat index has none. Under a filter a
-    /// search goes on until it has seen as many allowed rows as so many lists hold on average.
+    /// search looks as deep below its k-th best row as it would without.
     pub probes: Option<usize>,
     /// Rows to score exactly, at least `k`; the index's own choice if `None`. A flat index scores all.
     pub rescore: Option<usize>,

@@ -154,10 +154,10 @@ impl Part {
                 Looked { rows, lists, probed: Vec::new(), codes: 0, filtered: 0, scored }
             }
             Body::Ivf(ivf) => {
-                let (probed, cost, passed) =
+                let (probed, cost, filtered) =
                     ivf.probed(query, k.min(rows), allowed, search, cancel)?;
                 let Cost { codes, rows: scored } = cost;
-                Looked { rows, lists, probed, codes, filtered: codes - passed, scored }
+                Looked { rows, lists, probed, codes, filtered, scored }
             }
         })
     }

@@ -15,6 +15,7 @@
 mod build;
 mod check;
 mod coarse;
+mod filtered;
 mod search;
 mod select;
 

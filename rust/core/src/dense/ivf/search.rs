@@ -2,6 +2,7 @@
 
 use super::Ivf;
 use super::coarse::{self, Near};
+use super::filtered::{Depth, End, Scanned};
 use super::select::Best;
 use crate::dense::filter::{Allowed, Bits, Filter};
 use crate::dense::{Cost, Found, Metric, Search};
@@ -25,16 +26,18 @@ const ROWS_AHEAD: usize = 4;
 
 /// Buffers of one query, used again by the next.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     coarse: coarse::Scratch,
     lists: Vec<Near>,
     seen: Vec<bool>,
-    /// Lists looked into, in that order.
+    /// Lists looked into, in that order; again if looked into again.
     probed: Vec<u32>,
     entries: Vec<f32>,
-    tables: ByteTables,
+    pub(super) tables: ByteTables,
     passing: Passing,
-    best: Best,
+    pub(super) best: Best,
+    /// What would be kept without a filter.
+    pub(super) all: Best,
 }
 
 /// One query's way through the lists.
@@ -44,6 +47,8 @@ struct Scan<'a> {
     tables: &'a ByteTables,
     passing: &'a mut Passing,
     best: &'a mut Best,
+    /// What would be kept without a filter, until that search would have ended.
+    all: Option<&'a mut Best>,
     /// q·c of the nearest list, from which whole scores count: no score then exceeds the largest sum,
     /// but for lists that turn up late.
     top: f32,
@@ -52,8 +57,7 @@ struct Scan<'a> {
     /// The largest sum.
     most: i32,
     codes: usize,
-    /// Rows looked at that may be found.
-    rows: usize,
+    missed: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -61,16 +65,16 @@ impl<'a> Scan<'a> {
         ivf: &'a Ivf,
         places: Option<&'a Bits>,
         lists: &[Near],
-        effort: Effort,
         tables: &'a ByteTables,
         passing: &'a mut Passing,
         best: &'a mut Best,
+        all: Option<&'a mut Best>,
     ) -> Self {
         let top = lists.iter().fold(f32::MIN, |top, near| top.max(near.base));
         let steps = if tables.step() > 0.0 { 1.0 / tables.step() } else { 0.0 };
         let most = (MOST_ENTRY as usize * tables.parts()).min(usize::from(u16::MAX)) as i32;
-        best.start(effort.rescore, effort.k, most);
-        Self { ivf, places, tables, passing, best, top, steps, most, codes: 0, rows: 0 }
+        let (codes, missed) = (0, false);
+        Self { ivf, places, tables, passing, best, all, top, steps, most, codes, missed }
     }
 
     /// Offers the codes of one list.
@@ -78,10 +82,6 @@ impl<'a> Scan<'a> {
         let list = near.list as usize;
         let positions = self.ivf.positions(list)?;
         self.codes += positions.len();
-        self.rows += match self.places {
-            Some(places) => places.count(positions.clone()),
-            None => positions.len(),
-        };
         // Far beyond what a score can be, and far from the ends of i32.
         let base = ((near.base - self.top) * self.steps).clamp(-1e9, 1e9) as i32;
         let least = self.best.least().saturating_sub(base);
@@ -93,19 +93,70 @@ impl<'a> Scan<'a> {
         let least = least.max(0) as u16;
         Kernels::best().scan_from(self.tables.bytes(), codes, least, self.passing);
         for &(place, sum) in self.passing.iter() {
-            let position = positions.start + place as usize;
-            let may = |places: &Bits| places.block(position) & 1 == 1;
-            if position < positions.end && self.places.is_none_or(may) {
-                self.best.push(base + i32::from(sum), position as u32);
+            let (position, score) = (positions.start + place as usize, base + i32::from(sum));
+            if position >= positions.end {
+                continue;
+            }
+            if let Some(all) = &mut self.all {
+                all.push(score, position as u32);
+            }
+            if self.places.is_none_or(|places| places.block(position) & 1 == 1) {
+                self.best.push(score, position as u32);
             }
         }
         Ok(())
     }
 
-    /// What the code of the k-th best row so far says of its score; −∞ before there are so many.
-    fn kth(&self) -> f32 {
+    /// What the code of the k-th of `best` says of its score; −∞ before there are so many.
+    fn kth(&self, best: &Best) -> f32 {
         let score = |whole| self.top + self.tables.score(0) + whole as f32 * self.tables.step();
-        self.best.kth().map_or(f32::NEG_INFINITY, score)
+        best.kth().map_or(f32::NEG_INFINITY, score)
+    }
+
+    /// Begins to keep what `effort` wants, and what lies as deep as `end` says.
+    fn start(&mut self, effort: Effort, end: End) {
+        self.best.start(effort.rescore, effort.k, self.most, self.all.is_some());
+        if let Some(all) = &mut self.all {
+            all.start(effort.rescore, effort.k, self.most, false);
+        }
+        match end {
+            End::Effort => {}
+            End::Below(depth) => self.missed = self.best.deepen(depth.codes),
+            End::From(score, depth) => {
+                let whole = (score - self.top - self.tables.score(0)) * self.steps;
+                self.best.deepen_to((whole as i32).saturating_sub(depth.codes));
+            }
+        }
+    }
+
+    /// Whether the search is over after the list `near`. `late` says whether the effort is spent when
+    /// the k-th best has this score; under a filter it tells how deep that went, and `end` becomes that.
+    fn is_over(&mut self, near: Near, end: &mut End, late: impl Fn(f32) -> bool) -> bool {
+        let depth = match *end {
+            End::From(score, depth) => return near.reach + depth.lists <= score,
+            End::Below(depth) => depth,
+            End::Effort => {
+                let kth = self.kth(self.all.as_deref().unwrap_or(self.best));
+                if kth == f32::NEG_INFINITY || !late(kth) {
+                    return false;
+                }
+                let Some(all) = self.all.take() else { return true };
+                let depth = Depth { kth, lists: kth - near.reach, codes: all.depth() };
+                self.missed = self.best.deepen(depth.codes);
+                *end = End::Below(depth);
+                depth
+            }
+        };
+        self.missed || near.reach + depth.lists <= self.kth(self.best)
+    }
+
+    /// What was done, with `end` as it became.
+    fn done(&self, end: End) -> Scanned {
+        let depth = match end {
+            End::Effort => None,
+            End::Below(depth) | End::From(_, depth) => Some(depth),
+        };
+        Scanned { codes: self.codes, kth: self.kth(self.best), depth, missed: self.missed }
     }
 }
 
@@ -116,8 +167,8 @@ const STRIDE: usize = 4;
 
 /// How far one search goes.
 #[derive(Clone, Copy)]
-struct Effort {
-    k: usize,
+pub(super) struct Effort {
+    pub(super) k: usize,
     probes: usize,
     rescore: usize,
     slack: f32,
@@ -162,26 +213,25 @@ impl Ivf {
         }
     }
 
-    /// Allowed rows to look at before the search may end: as many as `probes` lists hold on average
-    /// when all are allowed, so that a filter makes a search longer but not worse.
-    fn wanted(&self, effort: Effort) -> usize {
-        let lists = self.lists() as u64;
-        effort.k.max((self.rows.len() as u64 * effort.probes as u64 / lists) as usize)
-    }
-
     /// Whether scoring all allowed rows touches fewer bytes than the codes among which to look for
     /// them, and the rows scored after that. A filter that has nothing to do with the lists leaves
     /// one code in `rows / count` to look at.
     fn exact_is_cheaper(&self, allowed: &Allowed, effort: Effort) -> bool {
         let (rows, count) = (self.rows.len() as f64, allowed.count() as f64);
-        let scanned = (self.wanted(effort) as f64 * rows / count.max(1.0)).min(rows);
+        let probed = rows * effort.probes as f64 / self.lists() as f64;
+        let scanned = (probed.max(effort.k as f64) * rows / count.max(1.0)).min(rows);
         // A byte of a code costs about twice a byte of a row: its nibbles are looked up one by one.
         let (row, code) = (4.0 * self.dim as f64, self.quantizer.parts() as f64);
         count * row <= scanned * code + (effort.rescore as f64).min(count) * row
     }
 
     /// All allowed rows, scored exactly.
-    fn search_allowed(&self, query: &[f32], k: usize, allowed: &Allowed) -> Result<Found> {
+    pub(super) fn search_allowed(
+        &self,
+        query: &[f32],
+        k: usize,
+        allowed: &Allowed,
+    ) -> Result<Found> {
         let positions = self.positions_of_rows()?;
         let kernels = Kernels::best();
         let score =
@@ -198,23 +248,22 @@ impl Ivf {
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Found> {
-        let places = match allowed {
-            Some(allowed) => Some(allowed.places(self.rows.all()?)),
-            None => None,
-        };
         let Scratch { entries, tables, .. } = scratch;
         match self.metric {
             Metric::L2 => self.quantizer.l2_bytes(query, entries, tables),
             _ => self.quantizer.dot_bytes(query, entries, tables),
         }
-        let codes = self.scan_lists(query, places, effort, scratch, cancel)?;
+        if let Some(allowed) = allowed {
+            return self.search_filtered(query, allowed, effort, scratch, cancel);
+        }
+        let scanned = self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?;
         let candidates = scratch.best.finish();
-        let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
+        let cost = Cost { codes: scanned.codes as u64, rows: candidates.len() as u64 };
         Ok(Found { best: self.rescore(query, effort.k, candidates)?, cost })
     }
 
     /// The lists that a search of `query` looks into, in that order, what it costs, and how many of the
-    /// codes there are of rows that are `allowed`; none if it scores the allowed rows one by one.
+    /// codes there are of rows that are not `allowed`; none if it scores the allowed rows one by one.
     pub(in crate::dense) fn probed(
         &self,
         query: &[f32],
@@ -229,31 +278,34 @@ impl Ivf {
         }
         let Found { cost, .. } = self.search_one(query, allowed, effort, &mut scratch, cancel)?;
         let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
-        let mut rows = 0;
+        let mut filtered = 0;
         for &list in &scratch.probed {
             let positions = self.positions(list as usize)?;
-            rows += places.map_or(positions.len(), |places| places.count(positions)) as u64;
+            let passing = |places: &Bits| places.count(positions.clone());
+            filtered += (positions.len() - places.map_or(positions.len(), passing)) as u64;
         }
-        Ok((scratch.probed, cost, rows))
+        let mut seen = vec![false; self.lists()];
+        let mut probed = scratch.probed;
+        probed.retain(|&list| !std::mem::replace(&mut seen[list as usize], true));
+        Ok((probed, cost, filtered))
     }
 
-    /// Offers the codes of the nearest lists at `places` to `scratch.best`, and returns how many codes
-    /// there were.
+    /// Offers the codes of the nearest lists at `places` to `scratch.best`.
     ///
-    /// Looks into `effort.probes` lists, and into more while those hold fewer than `k` rows, or under
-    /// a filter fewer allowed rows than [`Self::wanted`]; into fewer where slack ends the search. As
-    /// slack mostly does so early, lists are then ranked a few at first, and more when those are done.
-    fn scan_lists(
+    /// By its effort a search looks into `effort.probes` lists, and into more while those hold fewer than
+    /// `k` rows; into fewer where slack ends it. As slack mostly does so early, lists are then ranked a
+    /// few at first, and more when those are done.
+    pub(super) fn scan_lists(
         &self,
         query: &[f32],
         places: Option<&Bits>,
         effort: Effort,
+        mut end: End,
         scratch: &mut Scratch,
         cancel: &Cancel,
-    ) -> Result<usize> {
-        let Scratch { coarse, lists, seen, probed, tables, passing, best, .. } = scratch;
+    ) -> Result<Scanned> {
+        let Scratch { coarse, lists, seen, probed, tables, passing, best, all, .. } = scratch;
         let kernels = Kernels::best();
-        let wanted = if places.is_some() { self.wanted(effort) } else { effort.k };
         // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
         let slack = match self.metric {
             Metric::L2 => f32::INFINITY,
@@ -261,10 +313,14 @@ impl Ivf {
         };
         let mut ranked = if slack.is_finite() { effort.probes.min(FIRST) } else { effort.probes };
         self.coarse.nearest(query, ranked, coarse, lists)?;
-        let mut scan = Scan::new(self, places, lists, effort, tables, passing, best);
+        let all = (places.is_some() && matches!(end, End::Effort)).then_some(all);
+        let mut scan = Scan::new(self, places, lists, tables, passing, best, all);
+        scan.start(effort, end);
         seen.clear();
         seen.resize(self.lists(), false);
-        probed.clear();
+        if matches!(end, End::Effort) {
+            probed.clear();
+        }
         loop {
             for (at, near) in lists.iter().enumerate() {
                 if std::mem::replace(&mut seen[near.list as usize], true) {
@@ -275,20 +331,18 @@ impl Ivf {
                 }
                 scan.list(*near)?;
                 probed.push(near.list);
-                if scan.rows < wanted {
-                    continue;
-                }
-                let ends = slack.is_finite() && at % STRIDE == STRIDE - 1 && {
-                    let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
-                    next + slack < scan.kth()
+                let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
+                let late = |kth: f32| {
+                    let ends = slack.is_finite() && at % STRIDE == STRIDE - 1 && next + slack < kth;
+                    ends || probed.len() >= effort.probes
                 };
-                if ends || probed.len() >= effort.probes {
-                    return Ok(scan.codes);
+                if scan.is_over(*near, &mut end, late) {
+                    return Ok(scan.done(end));
                 }
             }
             cancel.check()?;
             if ranked >= self.lists() {
-                return Ok(scan.codes);
+                return Ok(scan.done(end));
             }
             ranked *= 4;
             self.coarse.nearest(query, ranked, coarse, lists)?;
@@ -296,7 +350,12 @@ impl Ivf {
     }
 
     /// The `k` best of `candidates` (positions) by their exact scores, as rows.
-    fn rescore(&self, query: &[f32], k: usize, candidates: &[(i32, u32)]) -> Result<Vec<Scored>> {
+    pub(super) fn rescore(
+        &self,
+        query: &[f32],
+        k: usize,
+        candidates: &[(i32, u32)],
+    ) -> Result<Vec<Scored>> {
         let kernels = Kernels::best();
         let mut best = TopK::new(k);
         for (i, &(_, position)) in candidates.iter().enumerate() {

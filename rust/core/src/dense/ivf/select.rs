@@ -8,13 +8,32 @@ const COUNTERS: usize = 4096;
 /// Scores are counted, so the score that the wanted number reaches is known after every offer at the
 /// price of an increment, and nothing is sorted on the way. What is offered later and lies below that
 /// score is turned away; what was taken before is dropped in the end.
+///
+/// Where it is not known beforehand how densely the scores lie, all down to some depth are kept, if those
+/// are more than the wanted ones.
 #[derive(Debug, Default)]
 pub(super) struct Best {
     shift: u32,
+    wanted: usize,
+    deep: Deep,
+    /// Counters below this one are turned away.
+    lowest: usize,
     counts: Vec<u32>,
     kept: Level,
     kth: Level,
     taken: Vec<(i32, u32)>,
+}
+
+/// What is kept beyond the wanted ones.
+#[derive(Debug, Clone, Copy, Default)]
+enum Deep {
+    /// Nothing.
+    #[default]
+    No,
+    /// So many counters below that of the k-th best.
+    Below(usize),
+    /// From this counter on.
+    From(usize),
 }
 
 /// The counter that the best `wanted` of the scores reach.
@@ -30,6 +49,11 @@ struct Level {
 impl Level {
     fn new(wanted: usize) -> Self {
         Self { wanted, at: 0, reached: 0 }
+    }
+
+    /// Whether as many as wanted were offered.
+    fn is_reached(&self) -> bool {
+        self.reached >= self.wanted
     }
 
     /// Rises, if it may, now that one more score has `counter`.
@@ -48,48 +72,153 @@ impl Level {
 
 impl Best {
     /// Forgets everything; scores will be at most `most`, `wanted` of them are to be kept, and
-    /// [`Self::kth`] will ask for the `k`-th best. All scores below 0 share a counter.
-    pub(super) fn start(&mut self, wanted: usize, k: usize, most: i32) {
+    /// [`Self::kth`] will ask for the `k`-th best. All scores below 0 share a counter. If `spare`, twice
+    /// as many are kept until [`Self::deepen`] is called, as it may ask for them.
+    pub(super) fn start(&mut self, wanted: usize, k: usize, most: i32, spare: bool) {
         let most = most.max(0) as usize;
         self.shift = (most / COUNTERS + 1).next_power_of_two().trailing_zeros();
         self.counts.clear();
         self.counts.resize((most >> self.shift) + 1, 0);
-        (self.kept, self.kth) = (Level::new(wanted), Level::new(k));
+        let kept = if spare { 2 * wanted } else { wanted };
+        (self.kept, self.kth) = (Level::new(kept), Level::new(k));
+        (self.wanted, self.deep, self.lowest) = (wanted, Deep::No, 0);
         self.taken.clear();
+    }
+
+    /// How deep below the `k`-th best the last of the wanted ones lies.
+    pub(super) fn depth(&self) -> i32 {
+        (self.kth.at.saturating_sub(self.kept.at) << self.shift) as i32
+    }
+
+    /// Keeps from now on all that lie at most `depth` below the `k`-th best, and the wanted ones. Returns
+    /// whether one of those may have been turned away before.
+    pub(super) fn deepen(&mut self, depth: i32) -> bool {
+        self.deep = Deep::Below((depth as usize >> self.shift) + 1);
+        let missed = self.lowest > self.deepest();
+        self.lower();
+        missed
+    }
+
+    /// Keeps from now on all from `score` on, and the wanted ones.
+    pub(super) fn deepen_to(&mut self, score: i32) {
+        self.deep = Deep::From(score.max(0) as usize >> self.shift);
+        self.lower();
+    }
+
+    /// The counter from which on all are kept.
+    fn deepest(&self) -> usize {
+        match self.deep {
+            Deep::No => usize::MAX,
+            Deep::Below(_) if !self.kth.is_reached() => 0,
+            Deep::Below(counters) => self.kth.at.saturating_sub(counters),
+            Deep::From(counter) => counter,
+        }
+    }
+
+    fn lower(&mut self) {
+        self.lowest = self.kept.at.min(self.deepest());
+    }
+
+    /// The score that counters from this one on stand for at least.
+    fn score(&self, counter: usize) -> i32 {
+        if counter == 0 { i32::MIN } else { (counter << self.shift).min(1 << 30) as i32 }
     }
 
     /// Scores below this one cannot be among the best any more.
     #[inline]
     pub(super) fn least(&self) -> i32 {
-        if self.kept.at == 0 { i32::MIN } else { (self.kept.at << self.shift) as i32 }
+        self.score(self.lowest)
     }
 
     #[inline]
     pub(super) fn push(&mut self, score: i32, place: u32) {
         let counter = (score.max(0) as usize >> self.shift).min(self.counts.len() - 1);
-        if counter < self.kept.at {
+        if counter < self.lowest {
             return;
         }
         self.taken.push((score, place));
         self.counts[counter] += 1;
         self.kept.rise(counter, &self.counts);
         self.kth.rise(counter, &self.counts);
+        self.lower();
     }
 
     /// The best, in no order.
     pub(super) fn finish(&mut self) -> &[(i32, u32)] {
+        let deepest = match self.deep {
+            Deep::No => i32::MAX,
+            _ => self.score(self.deepest()),
+        };
+        let deep = self.taken.iter().filter(|(score, _)| *score >= deepest).count();
+        self.best(self.wanted.max(deep))
+    }
+
+    /// The best `count`, in no order.
+    pub(super) fn best(&mut self, count: usize) -> &[(i32, u32)] {
         let least = self.least();
         self.taken.retain(|(score, _)| *score >= least);
-        if self.taken.len() > self.kept.wanted {
+        if self.taken.len() > count {
             let order = |&(score, place): &(i32, u32)| (std::cmp::Reverse(score), place);
-            self.taken.select_nth_unstable_by_key(self.kept.wanted, order);
-            self.taken.truncate(self.kept.wanted);
+            self.taken.select_nth_unstable_by_key(count, order);
+            self.taken.truncate(count);
         }
         &self.taken
     }
 
     /// How good the `k`-th best so far is at least; `None` before there are so many.
     pub(super) fn kth(&self) -> Option<i32> {
-        (self.kth.reached >= self.kth.wanted).then_some((self.kth.at << self.shift) as i32)
+        self.kth.is_reached().then_some((self.kth.at << self.shift) as i32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Best;
+
+    /// The scores that are to be kept: the `wanted` best, and those that reach `deep`.
+    fn slow(scores: &[i32], wanted: usize, deep: i32) -> Vec<i32> {
+        let mut sorted = scores.to_vec();
+        sorted.sort_unstable_by_key(|score| std::cmp::Reverse(*score));
+        let deep = sorted.iter().filter(|score| **score >= deep).count();
+        sorted.truncate(wanted.max(deep));
+        sorted
+    }
+
+    fn kept(best: &mut Best) -> Vec<i32> {
+        let mut scores: Vec<i32> = best.finish().iter().map(|(score, _)| *score).collect();
+        scores.sort_unstable_by_key(|score| std::cmp::Reverse(*score));
+        scores
+    }
+
+    proptest! {
+        #[test]
+        fn the_wanted_best_are_kept_and_all_that_lie_as_deep_as_told(
+            scores in prop::collection::vec(0..3000, 1..400), wanted in 1usize..60,
+            k in 1usize..20, depth in 0..400, at in 0usize..400,
+        ) {
+            let (k, at) = (k.min(wanted), at.min(scores.len()));
+            let mut best = Best::default();
+            let offer = |best: &mut Best, scores: &[i32]| {
+                scores.iter().for_each(|score| best.push(*score, 0));
+            };
+            best.start(wanted, k, 2999, false);
+            offer(&mut best, &scores);
+            prop_assert_eq!(kept(&mut best), slow(&scores, wanted, i32::MAX));
+            best.start(wanted, k, 2999, true);
+            offer(&mut best, &scores[..at]);
+            let missed = best.deepen(depth);
+            offer(&mut best, &scores[at..]);
+            // One counter more than the depth is kept, as the k-th best may lie high in its own.
+            let kth = slow(&scores, scores.len(), 0).get(k - 1).map_or(i32::MIN, |kth| *kth);
+            if !missed {
+                prop_assert_eq!(kept(&mut best), slow(&scores, wanted, kth.saturating_sub(depth + 1)));
+            }
+            best.start(wanted, k, 2999, false);
+            best.deepen_to(depth);
+            offer(&mut best, &scores);
+            prop_assert_eq!(kept(&mut best), slow(&scores, wanted, depth));
+        }
     }
 }
