@@ -1,5 +1,9 @@
 //! What recall costs in a snapshot: kept with it, aged by a change, looked up by a search, which takes
-//! the cheapest effort whose lower bound reaches its target.
+//! the first effort whose lower bound reaches its target.
+//!
+//! Of the efforts that reach a target the one of least work is kept, in codes and rows, among those that
+//! compare hardly more codes than the best of those that look into a fixed number of lists. So rows are
+//! not saved at any price in codes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +13,15 @@ use crate::{Error, Result};
 
 /// A row is read as up to 32 bits a number, its code as one: what a row costs, in codes.
 const CODES_PER_ROW: u64 = 32;
+/// Codes that may be compared, in hundredths of the fewest by which a fixed number of lists does.
+const MOST_CODES: u64 = 120;
+/// Points of a curve lie at least so far apart, in what is sure; in millionths.
+const APART: u32 = 1_000;
 /// 1, as a curve states it.
 pub(super) const WHOLE: u32 = 1_000_000;
 
 /// How far one search goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Effort {
     /// As in [`Search`].
@@ -74,12 +82,12 @@ pub struct Curve {
     pub rows: usize,
     /// Rows that came or went since.
     pub changed: usize,
-    /// By growing cost and growing `sure`.
+    /// By growing `sure`.
     pub points: Vec<Point>,
 }
 
 impl Curve {
-    /// The cheapest point that is sure to reach `target`, a part of 1.
+    /// The first point that is sure to reach `target`, a part of 1.
     pub fn reaching(&self, target: f64) -> Result<&Point> {
         if !(target > 0.0 && target <= 1.0) {
             return Err(Error::range("target_recall", "above 0 and at most 1", target));
@@ -140,14 +148,35 @@ impl Index {
     }
 }
 
-/// The points that no other beats in both cost and what is sure, by growing cost.
-pub(super) fn frontier(mut points: Vec<Point>) -> Vec<Point> {
-    points.sort_by_key(|point| (point.cost(), u32::MAX - point.sure));
-    let mut best = 0;
-    points.retain(|point| {
-        let better = point.sure > best;
-        best = best.max(point.sure);
-        better
-    });
-    points
+/// What targets choose among points.
+pub(super) struct Choice {
+    /// Of least work among those with hardly more codes than…
+    pub(super) point: Point,
+    /// …the fewest that a fixed number of lists needs.
+    pub(super) fewest: Option<Point>,
+}
+
+/// What each target that `points` reach chooses, by growing `sure`.
+pub(super) fn choices(mut points: Vec<Point>) -> Vec<Choice> {
+    points.sort_by_key(|point| std::cmp::Reverse(point.sure));
+    let mut choices: Vec<Choice> = Vec::new();
+    let mut fewest: Option<Point> = None;
+    for (at, one) in points.iter().enumerate() {
+        let codes = |point: &Point| (point.codes, point.rows);
+        if one.effort.slack.is_none() && fewest.is_none_or(|fewest| codes(one) < codes(&fewest)) {
+            fewest = Some(*one);
+        }
+        let most = fewest.map_or(u64::MAX, |fewest| fewest.codes * MOST_CODES / 100);
+        let able = points[..=at].iter().filter(|point| point.codes <= most);
+        let Some(&point) = able.min_by_key(|point| (point.cost(), point.codes)) else { continue };
+        // A lower target may choose fewer codes and more rows, and then serves the higher one too.
+        while choices.last().is_some_and(|last| last.point.sure <= point.sure) {
+            choices.pop();
+        }
+        if choices.last().is_none_or(|last| last.point.sure - point.sure >= APART) {
+            choices.push(Choice { point, fewest });
+        }
+    }
+    choices.reverse();
+    choices
 }

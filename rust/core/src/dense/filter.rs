@@ -91,14 +91,25 @@ pub(super) struct Allowed {
     bits: Bits,
     rows: usize,
     count: usize,
+    /// Whether a caller chose them, rather than that the others were deleted.
+    chosen: bool,
     places: OnceLock<Bits>,
 }
 
 impl Allowed {
-    /// Those of `0..rows` that are in `bits`.
+    /// Those of `0..rows` that are in `bits`; the others are deleted.
     pub(super) fn new(rows: usize, bits: Bits) -> Self {
         let count = bits.count(0..rows);
-        Self { bits, rows, count, places: OnceLock::new() }
+        Self { bits, rows, count, chosen: false, places: OnceLock::new() }
+    }
+
+    /// Those of `0..rows` that are in `bits`, as a caller wants it, for one query perhaps.
+    pub(super) fn chosen(rows: usize, bits: Bits) -> Self {
+        Self { chosen: true, ..Self::new(rows, bits) }
+    }
+
+    pub(super) fn is_chosen(&self) -> bool {
+        self.chosen
     }
 
     /// Every row but those of `gone`.

@@ -158,7 +158,7 @@ impl<'a> Selected<'a> {
             if let (Some(except), None) = (Pick::of(search.except, i), search.dropped(i)) {
                 bits.subtract(&except.bits(index, at)?);
             }
-            Ok(Allowed::new(live.part().rows(), bits))
+            Ok(Allowed::chosen(live.part().rows(), bits))
         };
         let several = if search.own() { queries } else { &queries[..1] };
         several.iter().map(one).collect::<Result<_>>().map(Self::These)

@@ -2,21 +2,21 @@
 //!
 //! ```text
 //! the exact results of the queries
-//! each effort of a grid on some of them      -> the efforts that no other beats
-//! those on all of them                       -> recall, its lower bound, cost
+//! each effort of a grid on some of them      -> the efforts that targets choose among
+//! those on all of them                       -> recall, its lower bound, cost; what targets choose
 //! ```
 //!
 //! Cost is counted in codes and rows, never in seconds, and recall in hits, so that the same index and
 //! queries give the same curve. The lower bound (one-sided, 90 %, from the spread of the queries'
 //! recalls) makes room for the queries being a sample: a smaller one asks for more work.
 
-use super::curve::{Curve, Effort, Point, WHOLE, frontier};
+use super::curve::{Choice, Curve, Effort, Point, WHOLE, choices};
 use super::index::Index;
 use super::{Cost, HitIds, IdKind, Metric, Names, Pick, Search};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 
 /// From one number of probes to the next; the lower bound's margin hides finer steps.
-const STEP: f64 = 1.2;
+const STEP: f64 = 1.1;
 /// Rows to score exactly for each result wanted.
 const RESCORED: [usize; 6] = [2, 4, 6, 10, 16, 30];
 /// Slack, in millionths: as many steps of 0.015 as reach from worthless to of no effect.
@@ -73,15 +73,21 @@ impl Index {
                 }
             }
         }
-        let near = frontier(rough);
-        let points = near.iter().map(|point| all.measure(self, point.effort, threads, cancel));
+        let mut near: Vec<Effort> = Vec::new();
+        for Choice { point, fewest } in choices(rough) {
+            near.extend(fewest.into_iter().chain([point]).map(|point| point.effort));
+        }
+        near.sort_unstable();
+        near.dedup();
+        let points = near.iter().map(|&effort| all.measure(self, effort, threads, cancel));
+        let chosen = choices(points.collect::<Result<_>>()?);
         Ok(Curve {
             k,
             queries: all.sample.len(),
             stand_in: queries.is_none(),
             rows: self.len(),
             changed: 0,
-            points: frontier(points.collect::<Result<_>>()?),
+            points: chosen.into_iter().map(|choice| choice.point).collect(),
         })
     }
 

@@ -9,7 +9,8 @@
 //!
 //! Codes err, and of many rows of like score those rise to the top whose codes say too much. The k-th
 //! best code then lies above the k-th best score, which is seen once rows are scored; if that is so by
-//! more than it is without the filter, the search is done again, as deep below that score.
+//! more than it is without the filter, the search is done again, as deep below that score. Rows that are
+//! merely deleted forbid nothing because of the query, and need no second look.
 
 use super::Ivf;
 use super::search::{Effort, Scratch};
@@ -82,7 +83,8 @@ impl Ivf {
         let mut rows = candidates.len() as u64;
         let best = self.rescore(query, effort.k, candidates)?;
         let found = |best, codes, rows| Ok(Found { best, cost: Cost { codes, rows } });
-        let (Some(depth), Some(last)) = (scanned.depth, best.get(effort.k - 1)) else {
+        let last = best.get(effort.k - 1).filter(|_| allowed.is_chosen());
+        let (Some(depth), Some(last)) = (scanned.depth, last) else {
             return found(best, codes, rows);
         };
         let compared = scratch.all.best(COMPARED * effort.k);
