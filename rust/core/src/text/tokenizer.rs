@@ -236,7 +236,8 @@ impl Tokenizer {
         ids: &mut Vec<i32>,
         cancel: &Cancel,
     ) -> Result<bool> {
-        if text.len() < LONG {
+        let polls = |fast: &Fast<_>| fast.polls(text);
+        if text.len() < LONG || self.stages.fast.as_ref().is_some_and(polls) {
             return self.stages.encode(text, cut, ids, cancel);
         }
         let (stages, text) = (Arc::clone(&self.stages), text.to_owned());

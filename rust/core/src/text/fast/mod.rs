@@ -10,7 +10,11 @@ mod cache;
 mod chars;
 mod classes;
 mod merges;
+mod meta;
+mod pieces;
 mod split;
+mod trie;
+mod unigram;
 mod wordpiece;
 mod words;
 
@@ -20,13 +24,18 @@ use added::Added;
 use bytes::Bytes;
 use cache::Cache;
 use merges::Symbols;
+use pieces::Pieces;
+use unigram::{Best, Unigram};
 use wordpiece::WordPiece;
 
 pub(super) use added::Rule;
 pub(super) use bytes::ByteModel;
 pub(super) use chars::Stages;
 pub(super) use classes::Class;
+pub(super) use meta::Meta;
+pub(super) use pieces::{Before, PieceModel};
 pub(super) use split::Pattern;
+pub(super) use unigram::UnigramModel;
 pub(super) use wordpiece::Vocabulary;
 
 use crate::{Cancel, Result};
@@ -61,6 +70,8 @@ pub(super) struct Tokens {
 enum Lane {
     WordPiece(Box<WordPiece>),
     Bytes(Box<Bytes>),
+    Unigram(Box<Unigram>),
+    Pieces(Box<Pieces>),
 }
 
 /// What a thread needs for a text; lent to one at a time, so that nothing is shared or locked.
@@ -70,6 +81,8 @@ pub(super) struct Scratch {
     word: Vec<u8>,
     text: String,
     symbols: Symbols,
+    ids: Vec<i32>,
+    best: Vec<Best>,
 }
 
 /// When to stop: enough ids, or the caller's wish, looked at every [`POLL`] ids.
@@ -106,6 +119,17 @@ impl<S: Stages> Fast<S> {
         Self::new(stages, Lane::Bytes(Box::new(Bytes::new(model))), tokens)
     }
 
+    /// A Unigram behind a normalizer that leaves plain text as it is.
+    pub(super) fn unigram(stages: S, model: UnigramModel, tokens: Tokens) -> Option<Self> {
+        let lane = Lane::Unigram(Box::new(Unigram::new(&stages, model)?));
+        Self::new(stages, lane, tokens)
+    }
+
+    /// A BPE of SentencePiece.
+    pub(super) fn pieces(stages: S, model: &PieceModel, tokens: Tokens) -> Option<Self> {
+        Self::new(stages, Lane::Pieces(Box::new(Pieces::new(model))), tokens)
+    }
+
     fn new(stages: S, lane: Lane, Tokens { raw, normalized }: Tokens) -> Option<Self> {
         let added = |tokens: Vec<(String, Rule)>| match tokens.is_empty() {
             true => Some(None),
@@ -120,7 +144,15 @@ impl<S: Stages> Fast<S> {
         match self.lane {
             Lane::WordPiece(_) => "wordpiece",
             Lane::Bytes(_) => "byte-level bpe",
+            Lane::Unigram(_) => "unigram",
+            Lane::Pieces(_) => "sentencepiece bpe",
         }
+    }
+
+    /// Whether the flag to stop is looked at often enough in `text`, however long: no step takes it
+    /// whole, no word of it is merged whole and nothing of it goes to the crate.
+    pub(super) fn polls(&self, text: &str) -> bool {
+        matches!(self.lane, Lane::WordPiece(_)) && self.normalized.is_none() && text.is_ascii()
     }
 
     /// Something to work with; give it [`back`](Self::give).
@@ -146,27 +178,47 @@ impl<S: Stages> Fast<S> {
         ids: &mut Vec<i32>,
         mut stop: Stop<'_>,
     ) -> Result<()> {
+        if text.is_empty() {
+            return Ok(()); // nothing is put before nothing
+        }
         let Some(raw) = self.raw.as_ref().filter(|raw| !raw.absent(text)) else {
-            return self.part(text, scratch, ids, &mut stop);
+            return self.part(text, true, scratch, ids, &mut stop);
         };
-        raw.parts(text, ids, |text, ids| self.part(text, scratch, ids, &mut stop))
+        raw.parts(text, ids, |part, ids| {
+            self.part(part, part.as_ptr() == text.as_ptr(), scratch, ids, &mut stop)
+        })
     }
 
-    /// The same of a text without tokens that are found before it is normalized.
+    /// The same of a part without tokens that are found before it is normalized; it `begins` the text
+    /// or does not.
     fn part(
         &self,
         text: &str,
+        begins: bool,
         scratch: &mut Scratch,
         ids: &mut Vec<i32>,
         stop: &mut Stop<'_>,
     ) -> Result<()> {
+        let tokens = self.normalized.as_ref();
         match &self.lane {
             Lane::WordPiece(lane) => {
-                if let Some(tokens) = &self.normalized {
+                if let Some(tokens) = tokens {
                     let normal = lane.normalize(text, &self.stages);
                     if !tokens.absent(&normal) {
-                        return tokens.parts(&normal, ids, |text, ids| {
-                            lane.encode_normal(text, &self.stages, ids);
+                        return tokens.parts(&normal, ids, |part, ids| {
+                            lane.encode_normal(part, &self.stages, ids);
+                            Ok(())
+                        });
+                    }
+                }
+                lane.encode(text, &self.stages, scratch, ids, stop)
+            }
+            Lane::Unigram(lane) => {
+                if let Some(tokens) = tokens {
+                    let normal = lane.normalize(text, &self.stages);
+                    if !tokens.absent(&normal) {
+                        return tokens.parts(&normal, ids, |part, ids| {
+                            lane.encode_normal(part, scratch, ids);
                             Ok(())
                         });
                     }
@@ -175,10 +227,20 @@ impl<S: Stages> Fast<S> {
             }
             Lane::Bytes(lane) => {
                 let normal = lane.normalize(text, &self.stages);
-                match self.normalized.as_ref().filter(|tokens| !tokens.absent(&normal)) {
+                match tokens.filter(|tokens| !tokens.absent(&normal)) {
                     None => lane.encode(&normal, scratch, ids, stop),
                     Some(tokens) => tokens
-                        .parts(&normal, ids, |text, ids| lane.encode(text, scratch, ids, stop)),
+                        .parts(&normal, ids, |part, ids| lane.encode(part, scratch, ids, stop)),
+                }
+            }
+            Lane::Pieces(lane) => {
+                let normal = lane.normalize(text);
+                match tokens.filter(|tokens| !tokens.absent(&normal)) {
+                    None => lane.encode(&normal, begins, scratch, ids, stop),
+                    Some(tokens) => tokens.parts(&normal, ids, |part, ids| {
+                        let begins = begins && part.as_ptr() == normal.as_ptr();
+                        lane.encode(part, begins, scratch, ids, stop)
+                    }),
                 }
             }
         }

@@ -13,6 +13,9 @@ use tokenizers::utils::SysRegex;
 use super::Stages;
 use crate::text::fast::{ByteModel, Class, Pattern};
 
+/// The largest id that the arrays hold.
+const MOST: u32 = i32::MAX as u32;
+
 /// The model and its stages, if all of them are understood.
 pub(super) fn read(model: &BPE, stages: &Stages, json: &str) -> Option<ByteModel> {
     let composes = match stages.normalizer {
@@ -100,6 +103,12 @@ pub(super) fn merges(
         || !plain(&model.continuing_subword_prefix)
         || !plain(&model.end_of_word_suffix)
     {
+        return None;
+    }
+    // Two tokens of one id could be merged where their names could not.
+    let mut ids: Vec<u32> = vocabulary.values().copied().collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) || ids.last().is_some_and(|&id| id > MOST) {
         return None;
     }
     let id = |token: &str| vocabulary.get(token).and_then(|&id| i32::try_from(id).ok());

@@ -3,6 +3,7 @@
 //! Whatever is not fully understood takes none, and the crate does the work.
 
 mod byte_level;
+mod sentencepiece;
 
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -25,6 +26,9 @@ pub(super) struct Stages {
 
 impl fast::Stages for Stages {
     fn normalize(&self, text: &str) -> String {
+        if let Some(NormalizerWrapper::Precompiled(map)) = &self.normalizer {
+            return map.normalize_string(text);
+        }
         let mut normal = NormalizedString::from(text);
         if let Some(normalizer) = &self.normalizer {
             normalizer.normalize(&mut normal).expect("the normalizers recognised never fail");
@@ -66,8 +70,15 @@ pub(super) fn recognize(all: &tokenizers::Tokenizer, json: &str) -> Option<Fast<
             Fast::word_piece(stages, &vocabulary, tokens)
         }
         ModelWrapper::BPE(model) => {
-            let model = byte_level::read(model, &stages, json)?;
-            Fast::bytes(stages, &model, tokens)
+            if let Some(model) = byte_level::read(model, &stages, json) {
+                return Fast::bytes(stages, &model, tokens);
+            }
+            let model = sentencepiece::read_bpe(model, &stages, json)?;
+            Fast::pieces(stages, &model, tokens)
+        }
+        ModelWrapper::Unigram(model) => {
+            let model = sentencepiece::read_unigram(model, &stages, json)?;
+            Fast::unigram(stages, model, tokens)
         }
         _ => None,
     }

@@ -1,0 +1,239 @@
+//! SentencePiece BPE: text with marks for its spaces, merged from its characters.
+//!
+//! Without a pre-tokenizer the model merges a text whole. If no merge has a mark behind another
+//! character, which the file says, then none goes past the beginning of a word: the words can be merged
+//! by themselves, and remembered.
+
+use std::borrow::Cow;
+
+use super::cache::Place;
+use super::merges::Merges;
+use super::meta::SPACE;
+use super::words::Words;
+use super::{Scratch, Stop};
+use crate::Result;
+
+/// When a mark is put before text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::text) enum Before {
+    /// Never.
+    Never,
+    /// Where it begins with none.
+    Unmarked,
+    /// Where it begins with none, and nothing of the text comes before it.
+    First,
+}
+
+/// The model's part of a file, and how text is cut into words.
+pub(in crate::text) struct PieceModel {
+    /// The tokens, by id.
+    pub(in crate::text) tokens: Vec<(String, i32)>,
+    /// The token of each byte, if characters without a token are spelled.
+    pub(in crate::text) bytes: Option<[i32; 256]>,
+    /// What stands for a character without a token, where none are spelled.
+    pub(in crate::text) unknown: i32,
+    /// Unknown characters side by side are one token.
+    pub(in crate::text) fuse: bool,
+    /// Pairs and what they become, the earliest first.
+    pub(in crate::text) merges: Vec<((i32, i32), i32)>,
+    /// The normalizer makes marks of spaces, and puts one before the text if this is set.
+    pub(in crate::text) normalizer: Option<bool>,
+    /// The pre-tokenizer makes marks of spaces, and may put one before the text.
+    pub(in crate::text) splitter: Option<Before>,
+    /// Every mark begins a word, also one behind a mark.
+    pub(in crate::text) each: bool,
+}
+
+/// SentencePiece BPE.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    /// The words that are one token, without the mark that each begins with.
+    whole: Words,
+    /// The tokens of one character.
+    chars: Words,
+    bytes: Option<[i32; 256]>,
+    unknown: i32,
+    fuse: bool,
+    merges: Merges,
+    normalizer: Option<bool>,
+    splitter: Option<Before>,
+    each: bool,
+}
+
+impl Pieces {
+    pub(super) fn new(model: &PieceModel) -> Self {
+        let single = model.tokens.iter().filter(|(token, _)| token.chars().count() == 1);
+        let mut pieces = Self {
+            whole: Words::new(std::iter::empty()),
+            chars: Words::new(single.map(|(c, id)| (c.as_bytes(), *id))),
+            bytes: model.bytes,
+            unknown: model.unknown,
+            fuse: model.fuse,
+            merges: Merges::new(&model.merges),
+            normalizer: model.normalizer,
+            splitter: model.splitter,
+            each: model.each,
+        };
+        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        let mut is_whole = |token: &str, id: i32| {
+            ids.clear();
+            pieces.merge(token, &mut scratch, &mut ids);
+            ids == [id]
+        };
+        let marked = model.tokens.iter().filter_map(|(token, id)| {
+            let rest = token.strip_prefix(SPACE).filter(|rest| !rest.is_empty())?;
+            is_whole(token, *id).then_some((rest.as_bytes(), *id))
+        });
+        let whole: Vec<(&[u8], i32)> = marked.collect();
+        pieces.whole = Words::new(whole.into_iter());
+        pieces
+    }
+
+    /// What the normalizer makes of `text`.
+    pub(super) fn normalize<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.normalizer {
+            None => Cow::Borrowed(text),
+            Some(before) => {
+                let mut marked = String::new();
+                mark(text, before, &mut marked);
+                Cow::Owned(marked)
+            }
+        }
+    }
+
+    /// Appends the ids of what the normalizer made of text that `begins` the whole, or does not.
+    pub(super) fn encode(
+        &self,
+        normal: &str,
+        begins: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+        stop: &mut Stop<'_>,
+    ) -> Result<()> {
+        let Some(before) = self.splitter else {
+            return self.words(normal, scratch, ids, stop);
+        };
+        let unmarked = !normal.starts_with([' ', '\u{2581}']);
+        let before = match before {
+            Before::Never => false,
+            Before::Unmarked => unmarked,
+            Before::First => unmarked && begins,
+        };
+        let mut marked = std::mem::take(&mut scratch.text);
+        marked.clear();
+        mark(normal, before, &mut marked);
+        let done = self.words(&marked, scratch, ids, stop);
+        scratch.text = marked;
+        done
+    }
+
+    fn words(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        ids: &mut Vec<i32>,
+        stop: &mut Stop<'_>,
+    ) -> Result<()> {
+        let mut at = 0;
+        while at < text.len() {
+            if ids.len() >= stop.at && stop.reached(ids.len())? {
+                return Ok(());
+            }
+            let end = self.end(text, at);
+            self.word(&text[at..end], scratch, ids);
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// The end of the word at `at`: the next mark behind something else, or behind anything.
+    fn end(&self, text: &str, at: usize) -> usize {
+        let marks = match self.each {
+            true => usize::from(text[at..].starts_with(SPACE)),
+            false => text.as_bytes()[at..]
+                .chunks(SPACE.len())
+                .take_while(|m| *m == SPACE.as_bytes())
+                .count(),
+        };
+        let rest = at + marks * SPACE.len();
+        // No other character of text has a first byte of the mark that is followed by its others.
+        let mut from = rest;
+        while let Some(found) =
+            text.as_bytes()[from..].iter().position(|&b| b == SPACE.as_bytes()[0])
+        {
+            let found = from + found;
+            if text.as_bytes()[found..].starts_with(SPACE.as_bytes()) {
+                return found;
+            }
+            from = found + 1;
+        }
+        text.len()
+    }
+
+    /// Appends the ids of a word; those that begin with a mark are known by the rest.
+    fn word(&self, word: &str, scratch: &mut Scratch, ids: &mut Vec<i32>) {
+        let rest = word.strip_prefix(SPACE).map(str::as_bytes).filter(|rest| !rest.is_empty());
+        if let Some(id) = rest.and_then(|rest| self.whole.get(rest)) {
+            ids.push(id);
+            return;
+        }
+        let place = rest.and_then(Place::of);
+        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
+            ids.extend_from_slice(known);
+            return;
+        }
+        let first = ids.len();
+        self.merge(word, scratch, ids);
+        if let Some(place) = &place {
+            scratch.cache.put(place, &ids[first..]);
+        }
+    }
+
+    /// Appends what a word becomes.
+    fn merge(&self, word: &str, scratch: &mut Scratch, ids: &mut Vec<i32>) {
+        let Scratch { ids: smallest, symbols, .. } = scratch;
+        smallest.clear();
+        self.spell(word, smallest);
+        self.merges.merge(smallest.iter().copied(), symbols, ids);
+    }
+
+    /// Appends the tokens of the characters of a word, of their bytes, or the unknown.
+    fn spell(&self, word: &str, ids: &mut Vec<i32>) {
+        let mut after_unknown = false;
+        for c in word.chars() {
+            let mut utf8 = [0; 4];
+            let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+            let unknown = match (self.chars.get(utf8), &self.bytes) {
+                (Some(id), _) => {
+                    ids.push(id);
+                    false
+                }
+                (None, Some(bytes)) => {
+                    ids.extend(utf8.iter().map(|&b| bytes[usize::from(b)]));
+                    false
+                }
+                (None, None) => {
+                    if !(after_unknown && self.fuse) {
+                        ids.push(self.unknown);
+                    }
+                    true
+                }
+            };
+            after_unknown = unknown;
+        }
+    }
+}
+
+/// Appends `text` with marks for its spaces, and perhaps one before it.
+fn mark(text: &str, before: bool, marked: &mut String) {
+    marked.reserve(text.len() + text.len() / 2 + SPACE.len());
+    if before {
+        marked.push_str(SPACE);
+    }
+    for (i, word) in text.split(' ').enumerate() {
+        if i > 0 {
+            marked.push_str(SPACE);
+        }
+        marked.push_str(word);
+    }
+}
