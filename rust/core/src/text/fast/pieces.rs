@@ -36,6 +36,8 @@ pub(in crate::text) struct PieceModel {
     pub(in crate::text) fuse: bool,
     /// Pairs and what they become, the earliest first.
     pub(in crate::text) merges: Vec<((i32, i32), i32)>,
+    /// Of two ASCII characters side by side, whether a merge may join them: bit b of row a.
+    pub(in crate::text) joins: [u128; 128],
     /// The normalizer makes marks of spaces, and puts one before the text if this is set.
     pub(in crate::text) normalizer: Option<bool>,
     /// The pre-tokenizer makes marks of spaces, and may put one before the text.
@@ -47,8 +49,10 @@ pub(in crate::text) struct PieceModel {
 /// SentencePiece BPE.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    /// The words that are one token, without the mark that each begins with.
+    /// The words that are one token.
     whole: Words,
+    /// Of two ASCII characters side by side, whether a merge ever joins them: bit b of row a.
+    joins: [u128; 128],
     /// The tokens of one character.
     chars: Words,
     bytes: Option<[i32; 256]>,
@@ -65,6 +69,7 @@ impl Pieces {
         let single = model.tokens.iter().filter(|(token, _)| token.chars().count() == 1);
         let mut pieces = Self {
             whole: Words::new(std::iter::empty()),
+            joins: model.joins,
             chars: Words::new(single.map(|(c, id)| (c.as_bytes(), *id))),
             bytes: model.bytes,
             unknown: model.unknown,
@@ -80,11 +85,9 @@ impl Pieces {
             pieces.merge(token, &mut scratch, &mut ids);
             ids == [id]
         };
-        let marked = model.tokens.iter().filter_map(|(token, id)| {
-            let rest = token.strip_prefix(SPACE).filter(|rest| !rest.is_empty())?;
-            is_whole(token, *id).then_some((rest.as_bytes(), *id))
-        });
-        let whole: Vec<(&[u8], i32)> = marked.collect();
+        let some = model.tokens.iter().filter(|(token, _)| !token.is_empty());
+        let whole = some.filter(|(token, id)| is_whole(token, *id));
+        let whole: Vec<(&[u8], i32)> = whole.map(|(token, id)| (token.as_bytes(), *id)).collect();
         pieces.whole = Words::new(whole.into_iter());
         pieces
     }
@@ -146,38 +149,39 @@ impl Pieces {
         Ok(())
     }
 
-    /// The end of the word at `at`: the next mark behind something else, or behind anything.
+    /// The end of the word at `at`: the next mark behind something else, or behind anything; or where no
+    /// merge joins what stands there.
     fn end(&self, text: &str, at: usize) -> usize {
-        let marks = match self.each {
-            true => usize::from(text[at..].starts_with(SPACE)),
-            false => text.as_bytes()[at..]
-                .chunks(SPACE.len())
-                .take_while(|m| *m == SPACE.as_bytes())
-                .count(),
-        };
-        let rest = at + marks * SPACE.len();
-        // No other character of text has a first byte of the mark that is followed by its others.
-        let mut from = rest;
-        while let Some(found) =
-            text.as_bytes()[from..].iter().position(|&b| b == SPACE.as_bytes()[0])
-        {
-            let found = from + found;
-            if text.as_bytes()[found..].starts_with(SPACE.as_bytes()) {
-                return found;
+        let (bytes, mark) = (text.as_bytes(), SPACE.as_bytes());
+        let mut end = at;
+        while bytes[end..].starts_with(mark) {
+            end += mark.len();
+            if self.each {
+                break;
             }
-            from = found + 1;
         }
-        text.len()
+        let mut before = 128;
+        while end < bytes.len() {
+            let b = bytes[end];
+            if b < 128 && before < 128 && self.joins[usize::from(before)] >> b & 1 == 0 {
+                return end;
+            }
+            if b == mark[0] && bytes[end..].starts_with(mark) {
+                return end;
+            }
+            before = b;
+            end += 1;
+        }
+        end
     }
 
-    /// Appends the ids of a word; those that begin with a mark are known by the rest.
+    /// Appends the ids of a word.
     fn word(&self, word: &str, scratch: &mut Scratch, ids: &mut Vec<i32>) {
-        let rest = word.strip_prefix(SPACE).map(str::as_bytes).filter(|rest| !rest.is_empty());
-        if let Some(id) = rest.and_then(|rest| self.whole.get(rest)) {
+        if let Some(id) = self.whole.get(word.as_bytes()) {
             ids.push(id);
             return;
         }
-        let place = rest.and_then(Place::of);
+        let place = Place::of(word.as_bytes());
         if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
             ids.extend_from_slice(known);
             return;

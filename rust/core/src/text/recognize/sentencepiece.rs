@@ -110,17 +110,22 @@ pub(super) fn read_bpe(model: &BPE, stages: &Stages, json: &str) -> Option<Piece
     let merges = byte_level::merges(model, &vocabulary, json)?;
     let names: HashMap<i32, &str> =
         vocabulary.iter().map(|(token, &id)| (id as i32, &**token)).collect();
-    let crosses = |((left, right), _): &((i32, i32), i32)| {
-        let whole =
-            [names.get(left).copied(), names.get(right).copied()].map(Option::unwrap_or_default);
-        inner_mark(&whole.concat())
-    };
-    if merges.iter().any(crosses) {
-        return None;
+    let mut joins = [0; 128];
+    for ((left, right), _) in &merges {
+        let (left, right) = (*names.get(left)?, *names.get(right)?);
+        if inner_mark(&format!("{left}{right}")) {
+            return None;
+        }
+        join(&mut joins, left, right);
+    }
+    // A character without a token is something else than its name, so nothing is known of it.
+    for b in (0..128u8).filter(|&b| id(char::from(b).encode_utf8(&mut [0; 4])).is_none()) {
+        joins[usize::from(b)] = u128::MAX;
+        joins.iter_mut().for_each(|row| *row |= 1 << b);
     }
     let unknown = unknown.map_or(-1, |(id, _)| id);
     let fuse = model.fuse_unk;
-    Some(PieceModel { tokens, bytes, unknown, fuse, merges, normalizer, splitter, each })
+    Some(PieceModel { tokens, bytes, unknown, fuse, merges, joins, normalizer, splitter, each })
 }
 
 /// Whether a normalizer makes marks of spaces and nothing else (`Some`), and puts one before the text;
@@ -154,6 +159,15 @@ fn byte_tokens(id: impl Fn(&str) -> Option<i32>) -> Option<[i32; 256]> {
         *token = id(&format!("<0x{b:02X}>"))?;
     }
     Some(tokens)
+}
+
+/// Notes that a merge joins the last character of `left` to the first of `right`, if they are ASCII.
+fn join(joins: &mut [u128; 128], left: &str, right: &str) {
+    if let (Some(&a @ 0..128), Some(&b @ 0..128)) =
+        (left.as_bytes().last(), right.as_bytes().first())
+    {
+        joins[usize::from(a)] |= 1 << b;
+    }
 }
 
 /// Whether a mark stands behind another character.
