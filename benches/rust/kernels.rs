@@ -44,22 +44,19 @@ fn vectors(c: &mut Criterion) {
     }
 }
 
-/// A short vector against the 256 of a codebook, by numbers read.
+/// The nearest of a codebook's vectors for 1,024 short ones, by numbers compared.
 fn short(c: &mut Criterion) {
-    let mut group = c.benchmark_group("kernels/short");
-    for dim in [2, 8] {
-        let (rows, query, mut out) = (noise(256, dim), noise(1, dim), vec![]);
-        let (columns, query) = (Columns::new(rows.view()).unwrap(), query.view().row(0));
-        group.throughput(Throughput::Elements(256 * dim as u64));
+    let mut group = c.benchmark_group("kernels/nearest_short");
+    for (dim, book) in [(2, 16), (4, 16), (8, 256)] {
+        let (rows, vectors) = (noise(ROWS, dim), noise(book, dim));
+        let columns = Columns::of_width(rows.view().iter(), dim).unwrap();
+        let (mut numbers, mut distances) = (vec![], vec![]);
+        group.throughput(Throughput::Elements((ROWS * book * dim) as u64));
         for kernels in Kernels::available() {
-            let tier = kernels.tier().name();
-            group.bench_function(format!("dots/dim={dim}/{tier}"), |b| {
-                b.iter(|| kernels.short_dots(black_box(query), &columns, &mut out));
-            });
-            group.bench_function(format!("l2s and least/dim={dim}/{tier}"), |b| {
+            group.bench_function(format!("{book} of dim={dim}/{}", kernels.tier().name()), |b| {
                 b.iter(|| {
-                    kernels.short_l2s(black_box(query), &columns, &mut out);
-                    kernels.least(&out)
+                    let book = black_box(vectors.view().data());
+                    kernels.nearest_short(&columns, book, &mut numbers, &mut distances);
                 });
             });
         }

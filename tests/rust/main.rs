@@ -3,6 +3,7 @@
 
 mod cluster;
 mod commit;
+mod costs;
 mod crash;
 mod dense;
 mod disk;

@@ -52,6 +52,13 @@ impl<'a> MatrixRef<'a> {
         self.data
     }
 
+    /// An owned copy of some columns of every row; panics if they are not all there.
+    pub fn columns(self, columns: std::ops::Range<usize>) -> Matrix {
+        let mut data = Vec::with_capacity(self.rows() * columns.len());
+        self.iter().for_each(|row| data.extend_from_slice(&row[columns.clone()]));
+        Matrix { data, dim: columns.len() }
+    }
+
     /// Refuses rows of another length than `want`.
     pub fn expect_dim(self, what: &'static str, want: usize) -> Result<Self> {
         if self.dim == want { Ok(self) } else { Err(Error::Columns { what, want, got: self.dim }) }

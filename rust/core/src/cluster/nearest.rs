@@ -5,8 +5,10 @@
 //! be off. The canonical nearest is among the centroids that may be as high as the surest one is for
 //! certain: mostly one to three, whose canonical distances decide.
 
+use std::ops::Range;
+
 use super::Sample;
-use crate::kernels::{Columns, Heights, Kernels, LANES, Probe, padded, rest, to_bytes};
+use crate::kernels::{Columns, Heights, Kernels, LANES, Probe, SHORT, padded, rest, to_bytes};
 use crate::{Cancel, Error, MatrixRef, Result, Threads};
 
 /// The nearest centroid of a row.
@@ -25,8 +27,6 @@ const TILE: usize = 1024;
 const TOGETHER: usize = 4;
 /// Multiplications after which the cancel flag is polled.
 const WORK: usize = 1 << 27;
-/// Rows of few columns after which it is polled.
-const POLL: usize = 16;
 /// Largest squared length: products and sums of two such vectors stay far below the largest f32.
 const LENGTH: f32 = 1e37;
 /// Largest dim: γ stays below 0.07, far inside what the bound above needs.
@@ -44,7 +44,7 @@ pub(crate) fn check(
     }
     let kernels = Kernels::best();
     let block = (WORK / 32 / rows.dim()).max(1);
-    let one = |range: std::ops::Range<usize>| {
+    let one = |range: Range<usize>| {
         for (row, x) in range.clone().zip(rows.slice(range).iter()) {
             let length = kernels.dot(x, x);
             if length <= LENGTH {
@@ -86,8 +86,12 @@ pub(crate) struct Finder<'a> {
 }
 
 enum Proposer {
-    /// All distances, of centroids so short that this costs less than proposals.
-    Columns(Columns),
+    /// All distances, of centroids so short that this costs less than proposals: the centroids, each
+    /// filled up with zeros to `width` numbers.
+    Short {
+        width: usize,
+        book: Vec<f32>,
+    },
     Sketch(Sketch),
 }
 
@@ -129,9 +133,15 @@ impl Sketch {
 impl<'a> Finder<'a> {
     pub(crate) fn new(centroids: MatrixRef<'a>) -> Self {
         let kernels = Kernels::best();
-        let proposer = match Columns::new(centroids) {
-            Some(columns) => Proposer::Columns(columns),
-            None => Proposer::Sketch(Sketch::new(kernels, centroids)),
+        let width = centroids.dim().next_power_of_two();
+        let proposer = if width <= SHORT {
+            let mut book = vec![0.0; centroids.rows() * width];
+            for (filled, c) in book.chunks_exact_mut(width).zip(centroids.iter()) {
+                filled[..c.len()].copy_from_slice(c);
+            }
+            Proposer::Short { width, book }
+        } else {
+            Proposer::Sketch(Sketch::new(kernels, centroids))
         };
         Self { kernels, centroids, proposer }
     }
@@ -148,10 +158,39 @@ impl<'a> Finder<'a> {
         out: &mut [Nearest],
         cancel: &Cancel,
     ) -> Result<()> {
-        let sketch = match &self.proposer {
-            Proposer::Columns(columns) => return self.find_short(columns, rows, out, cancel),
-            Proposer::Sketch(sketch) => sketch,
-        };
+        match &self.proposer {
+            Proposer::Short { width, book } => {
+                self.find_short(*width, book, rows, 0..rows.dim(), out, cancel)
+            }
+            Proposer::Sketch(sketch) => self.find_long(sketch, rows, out, cancel),
+        }
+    }
+
+    /// The same for some columns of each row.
+    pub(crate) fn find_part(
+        &self,
+        rows: MatrixRef<'_>,
+        columns: Range<usize>,
+        out: &mut [Nearest],
+        cancel: &Cancel,
+    ) -> Result<()> {
+        match &self.proposer {
+            Proposer::Short { width, book } => {
+                self.find_short(*width, book, rows, columns, out, cancel)
+            }
+            Proposer::Sketch(sketch) => {
+                self.find_long(sketch, rows.columns(columns).view(), out, cancel)
+            }
+        }
+    }
+
+    fn find_long(
+        &self,
+        sketch: &Sketch,
+        rows: MatrixRef<'_>,
+        out: &mut [Nearest],
+        cancel: &Cancel,
+    ) -> Result<()> {
         let (probes, numbers) = Probe::all(true, rows);
         let mut sure = vec![f64::NEG_INFINITY; rows.rows()];
         let mut proposals = Vec::with_capacity(4 * rows.rows());
@@ -179,7 +218,7 @@ impl<'a> Finder<'a> {
     fn propose(
         &self,
         sketch: &Sketch,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         probes: &[Probe],
         numbers: &[i16],
         sure: &mut [f64],
@@ -219,19 +258,24 @@ impl<'a> Finder<'a> {
 
     fn find_short(
         &self,
-        columns: &Columns,
+        width: usize,
+        book: &[f32],
         rows: MatrixRef<'_>,
+        columns: Range<usize>,
         out: &mut [Nearest],
         cancel: &Cancel,
     ) -> Result<()> {
-        let mut distances = Vec::new();
-        for (i, (row, out)) in rows.iter().zip(out).enumerate() {
-            if i % POLL == 0 {
-                cancel.check()?;
+        let (mut numbers, mut distances) = (Vec::new(), Vec::new());
+        let some = (WORK / book.len()).clamp(16, ROWS);
+        for (first, out) in (0..).step_by(some).zip(out.chunks_mut(some)) {
+            cancel.check()?;
+            let rows = rows.slice(first..first + out.len());
+            let parts = rows.iter().map(|row| &row[columns.clone()]);
+            let parts = Columns::of_width(parts, width).expect("no wider than SHORT");
+            self.kernels.nearest_short(&parts, book, &mut numbers, &mut distances);
+            for ((out, &centroid), &distance) in out.iter_mut().zip(&numbers).zip(&distances) {
+                *out = Nearest { centroid, distance };
             }
-            self.kernels.short_l2s(row, columns, &mut distances);
-            let centroid = self.kernels.least(&distances);
-            *out = Nearest { centroid: centroid as u32, distance: distances[centroid] };
         }
         Ok(())
     }

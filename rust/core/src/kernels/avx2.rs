@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::outline::{OUTLINED, RAISED};
-use super::{BLOCK, Heights, Kernels, LANES, Passing, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, LANES, Passing, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// Queries of one tile of `dots_i16`: with six, the 12 sums of two rows leave too few registers.

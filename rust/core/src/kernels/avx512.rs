@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::outline::{OUTLINED, RAISED};
-use super::{BLOCK, Heights, Kernels, LANES, Passing, SHORT, Tier, avx2, padded, portable};
+use super::{BLOCK, Heights, Kernels, LANES, Passing, Tier, avx2, padded, portable};
 use crate::MatrixRef;
 
 /// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask;

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::avx512::tiles_of_512;
 use super::outline::{OUTLINED, RAISED};
-use super::{Heights, Kernels, LANES, Passing, SHORT, Tier, avx2, avx512, padded, portable};
+use super::{Heights, Kernels, LANES, Passing, Tier, avx2, avx512, padded, portable};
 use crate::MatrixRef;
 
 tiles_of_512! {

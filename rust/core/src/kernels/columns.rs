@@ -1,7 +1,5 @@
 //! Many short vectors, stored so that one register holds the same coordinate of 16 of them.
 
-use crate::MatrixRef;
-
 /// The longest vectors that count as short.
 pub const SHORT: usize = 16;
 
@@ -11,32 +9,30 @@ pub const SHORT: usize = 16;
 /// changes no dot product and no distance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Columns {
-    dim: usize,
     width: usize,
     len: usize,
     blocks: Vec<f32>,
 }
 
 impl Columns {
-    /// The rows, in columns; `None` if they are not short.
-    pub fn new(rows: MatrixRef<'_>) -> Option<Self> {
-        Self::of_width(rows, rows.dim().next_power_of_two())
-    }
-
     /// The rows, in columns filled up to `width` numbers, a power of two that is at least their
     /// length; `None` if that is not short.
-    pub fn of_width(rows: MatrixRef<'_>, width: usize) -> Option<Self> {
-        let (dim, len) = (rows.dim(), rows.rows());
-        if width > SHORT || width < dim || !width.is_power_of_two() {
+    pub fn of_width<'a>(
+        rows: impl ExactSizeIterator<Item = &'a [f32]>,
+        width: usize,
+    ) -> Option<Self> {
+        if width > SHORT || !width.is_power_of_two() {
             return None;
         }
+        let len = rows.len();
         let mut blocks = vec![0.0; len.div_ceil(16) * 16 * width];
-        for (j, row) in rows.iter().enumerate() {
-            for (d, x) in row.iter().enumerate() {
-                blocks[(j / 16 * width + d) * 16 + j % 16] = *x;
+        for (j, row) in rows.enumerate() {
+            let block = &mut blocks[j / 16 * 16 * width..][..16 * width];
+            for (column, x) in block.chunks_exact_mut(16).zip(row) {
+                column[j % 16] = *x;
             }
         }
-        Some(Self { dim, width, len, blocks })
+        Some(Self { width, len, blocks })
     }
 
     /// How many vectors.
@@ -57,13 +53,5 @@ impl Columns {
     /// Block after block, coordinate after coordinate.
     pub fn blocks(&self) -> &[f32] {
         &self.blocks
-    }
-
-    /// `query` filled up with zeros; panics unless it is as long as the vectors.
-    pub(super) fn padded(&self, query: &[f32]) -> [f32; SHORT] {
-        assert_eq!(query.len(), self.dim, "a query is as long as the vectors");
-        let mut padded = [0.0; SHORT];
-        padded[..query.len()].copy_from_slice(query);
-        padded
     }
 }

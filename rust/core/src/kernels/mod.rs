@@ -4,9 +4,8 @@
 //! |---|---|---|
 //! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
 //! | `dots_f16`, `l2s_f16`, `dots_i8`, `l2s_i8` | the same of rows kept shorter, each number exact as `f32` | same bits |
-//! | `short_dots`, `short_l2s` | the same of many short vectors at once, in [`Columns`] | same bits |
+//! | `nearest_short` | the nearest by `l2`, of many short vectors at once, in [`Columns`] | same bits |
 //! | `part_dots`, `part_l2s`, `to_steps` | a query's tables, as `f32` and as bytes | same bits |
-//! | `least` | the first place of the least value | same place |
 //! | `scan`, `scan_from` | integer sums of 4-bit codes | same integers |
 //! | `dots_i16`, `outline_dots` | integer dot products of bytes, of seven bits | same integers |
 //! | `reaching`, `surest` | proposals within a derived bound | close; never stored |
@@ -37,9 +36,7 @@ macro_rules! tier {
                 l2s_f16,
                 dots_i8,
                 l2s_i8,
-                short_dots,
-                short_l2s,
-                least,
+                nearest_short,
                 reaching,
                 surest,
                 whole,
@@ -83,17 +80,11 @@ macro_rules! tier {
         ) {
             portable::l2s_i8(query, rows, scales, out)
         });
-        tier!(@enable $features fn short_dots(
-            query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]
+        tier!(@enable $features fn nearest_short(
+            width: usize, blocks: &[f32], book: &[f32], numbers: &mut [u32], distances: &mut [f32]
         ) {
-            portable::short_dots(query, width, blocks, out)
+            portable::nearest_short(width, blocks, book, numbers, distances)
         });
-        tier!(@enable $features fn short_l2s(
-            query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]
-        ) {
-            portable::short_l2s(query, width, blocks, out)
-        });
-        tier!(@enable $features fn least(values: &[f32]) -> usize { portable::least(values) });
         tier!(@enable $features fn surest(heights: &Heights<'_>) -> f32 {
             portable::surest(heights)
         });
@@ -261,9 +252,7 @@ pub struct Kernels {
     l2s_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
     dots_i8: OfBytes,
     l2s_i8: OfBytes,
-    short_dots: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
-    short_l2s: unsafe fn(&[f32; SHORT], usize, &[f32], &mut [f32]),
-    least: unsafe fn(&[f32]) -> usize,
+    nearest_short: unsafe fn(usize, &[f32], &[f32], &mut [u32], &mut [f32]),
     reaching: unsafe fn(&Heights<'_>, &mut Vec<u32>),
     surest: unsafe fn(&Heights<'_>) -> f32,
     whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],
@@ -290,9 +279,7 @@ impl Kernels {
         l2s_f16: portable::l2s_f16,
         dots_i8: portable::dots_i8,
         l2s_i8: portable::l2s_i8,
-        short_dots: portable::short_dots,
-        short_l2s: portable::short_l2s,
-        least: portable::least,
+        nearest_short: portable::nearest_short,
         reaching: portable::reaching,
         surest: portable::surest,
         whole: portable::whole,
@@ -424,28 +411,27 @@ impl Kernels {
         unsafe { (self.l2s_i8)(query, rows, scales, out) }
     }
 
-    /// `out[j]` = `dot(query, vector j)`, the same bits, for short vectors.
-    pub fn short_dots(self, query: &[f32], columns: &Columns, out: &mut Vec<f32>) {
-        let query = columns.padded(query);
-        out.resize(columns.padded_len(), 0.0);
+    /// The number of the nearest vector of `book` for each of the vectors in columns, the lower on
+    /// ties, and its squared distance, with the bits of `l2`.
+    ///
+    /// The vectors of `book`, at least one, lie row after row, filled up as the columns are.
+    pub fn nearest_short(
+        self,
+        columns: &Columns,
+        book: &[f32],
+        numbers: &mut Vec<u32>,
+        distances: &mut Vec<f32>,
+    ) {
+        let whole = book.len().is_multiple_of(columns.width());
+        assert!(whole && !book.is_empty(), "nearest_short: whole vectors of a book");
+        numbers.resize(columns.padded_len(), 0);
+        distances.resize(columns.padded_len(), 0.0);
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
-        unsafe { (self.short_dots)(&query, columns.width(), columns.blocks(), out) }
-        out.truncate(columns.len());
-    }
-
-    /// `out[j]` = `l2(query, vector j)`, the same bits, for short vectors.
-    pub fn short_l2s(self, query: &[f32], columns: &Columns, out: &mut Vec<f32>) {
-        let query = columns.padded(query);
-        out.resize(columns.padded_len(), 0.0);
-        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
-        unsafe { (self.short_l2s)(&query, columns.width(), columns.blocks(), out) }
-        out.truncate(columns.len());
-    }
-
-    /// The position of the least value, the lower on ties. NaN is never the least.
-    pub fn least(self, values: &[f32]) -> usize {
-        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
-        unsafe { (self.least)(values) }
+        unsafe {
+            (self.nearest_short)(columns.width(), columns.blocks(), book, numbers, distances);
+        }
+        numbers.truncate(columns.len());
+        distances.truncate(columns.len());
     }
 
     /// Appends to `found` the places where height + rests·reach is at least the level.

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{BLOCK, Heights, Kernels, Passing, SHORT, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, Passing, Tier, padded, portable};
 use crate::MatrixRef;
 
 tier! {

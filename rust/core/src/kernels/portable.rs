@@ -149,6 +149,12 @@ fn product(x: f32, y: f32) -> f32 {
     x * y
 }
 
+/// A product of −0 becomes +0, as it does when it is added to a sum of 0.
+#[inline(always)]
+fn positive_product(x: f32, y: f32) -> f32 {
+    0.0 + x * y
+}
+
 #[inline(always)]
 fn square(x: f32, y: f32) -> f32 {
     (x - y) * (x - y)
@@ -201,90 +207,73 @@ fn halve<const N: usize>(sums: &[f32]) -> [f32; N] {
     std::array::from_fn(|lane| sums[lane] + sums[lane + N])
 }
 
-/// `out[j]` = dot(query, vector j), for short vectors in columns; see [`super::Columns`].
+/// As [`sum_of`] for N ≤ LANES numbers, of 16 vectors at once: its columns hold one term each, which
+/// the same halving folds; the halves that would only add zeros are left out. No `term` is −0.
 #[inline(always)]
-pub(super) fn short_dots(query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]) {
-    short_sums(query, width, blocks, out, product);
+fn sums_of_16<const N: usize>(
+    query: &[f32; N],
+    block: &[[f32; 16]; N],
+    term: impl Fn(f32, f32) -> f32 + Copy,
+) -> [f32; 16] {
+    let mut terms = [[0.0f32; 16]; N];
+    for d in 0..N {
+        for j in 0..16 {
+            terms[d][j] = term(query[d], block[d][j]);
+        }
+    }
+    let mut half = N / 2;
+    while half > 0 {
+        let (low, high) = terms.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            for j in 0..16 {
+                low[j] += high[j];
+            }
+        }
+        half /= 2;
+    }
+    terms[0]
 }
 
-/// `out[j]` = l2(query, vector j), for short vectors in columns.
+/// The nearest of `book` for each of many short vectors; see [`super::Kernels::nearest_short`].
 #[inline(always)]
-pub(super) fn short_l2s(query: &[f32; SHORT], width: usize, blocks: &[f32], out: &mut [f32]) {
-    short_sums(query, width, blocks, out, square);
-}
-
-#[inline(always)]
-fn short_sums(
-    query: &[f32; SHORT],
+pub(super) fn nearest_short(
     width: usize,
     blocks: &[f32],
-    out: &mut [f32],
-    term: impl Fn(f32, f32) -> f32 + Copy,
+    book: &[f32],
+    numbers: &mut [u32],
+    distances: &mut [f32],
 ) {
     match width {
-        1 => short_sums_of::<1>(query, blocks, out, term),
-        2 => short_sums_of::<2>(query, blocks, out, term),
-        4 => short_sums_of::<4>(query, blocks, out, term),
-        8 => short_sums_of::<8>(query, blocks, out, term),
-        _ => short_sums_of::<SHORT>(query, blocks, out, term),
+        1 => nearest_short_of::<1>(blocks, book, numbers, distances),
+        2 => nearest_short_of::<2>(blocks, book, numbers, distances),
+        4 => nearest_short_of::<4>(blocks, book, numbers, distances),
+        8 => nearest_short_of::<8>(blocks, book, numbers, distances),
+        _ => nearest_short_of::<SHORT>(blocks, book, numbers, distances),
     }
 }
 
-/// As [`sum_of`] for N ≤ LANES numbers, of 16 vectors at once: its columns hold one term each, which
-/// the same halving folds; the halves that would only add zeros are left out.
 #[inline(always)]
-fn short_sums_of<const N: usize>(
-    query: &[f32; SHORT],
+fn nearest_short_of<const N: usize>(
     blocks: &[f32],
-    out: &mut [f32],
-    term: impl Fn(f32, f32) -> f32 + Copy,
+    book: &[f32],
+    numbers: &mut [u32],
+    distances: &mut [f32],
 ) {
-    let (outs, _) = out.as_chunks_mut::<16>();
-    for (out, block) in outs.iter_mut().zip(blocks.as_chunks::<16>().0.as_chunks::<N>().0) {
-        let mut terms = [[0.0f32; 16]; N];
-        for d in 0..N {
+    let found = numbers.as_chunks_mut::<16>().0.iter_mut().zip(distances.as_chunks_mut::<16>().0);
+    for (block, (numbers, distances)) in
+        blocks.as_chunks::<16>().0.as_chunks::<N>().0.iter().zip(found)
+    {
+        let (mut number, mut best) = ([0u32; 16], [f32::INFINITY; 16]);
+        for (i, vector) in (0u32..).zip(book.as_chunks::<N>().0) {
+            let sums = sums_of_16(vector, block, square);
             for j in 0..16 {
-                terms[d][j] += term(query[d], block[d][j]);
+                let nearer = sums[j] < best[j];
+                best[j] = if nearer { sums[j] } else { best[j] };
+                number[j] = if nearer { i } else { number[j] };
             }
         }
-        let mut half = N / 2;
-        while half > 0 {
-            let (low, high) = terms.split_at_mut(half);
-            for (low, high) in low.iter_mut().zip(high) {
-                for j in 0..16 {
-                    low[j] += high[j];
-                }
-            }
-            half /= 2;
-        }
-        *out = terms[0];
+        (*numbers, *distances) = (number, best);
     }
-}
-
-/// The position of the least value, the lower on ties; 0 if there is none.
-#[inline(always)]
-pub(super) fn least(values: &[f32]) -> usize {
-    let mut lows = [f32::INFINITY; LANES];
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    for block in blocks {
-        for lane in 0..LANES {
-            lows[lane] = smaller(lows[lane], block[lane]);
-        }
-    }
-    let mut low = f32::INFINITY;
-    for x in lows.iter().chain(rest) {
-        low = smaller(low, *x);
-    }
-    for (i, block) in blocks.iter().enumerate() {
-        let mut any = false;
-        for x in block {
-            any |= *x == low;
-        }
-        if any {
-            return i * LANES + block.iter().position(|x| *x == low).unwrap_or(0);
-        }
-    }
-    rest.iter().position(|x| *x == low).map_or(0, |i| blocks.len() * LANES + i)
 }
 
 #[inline(always)]
@@ -439,7 +428,7 @@ pub(super) fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Pa
 /// Tables of all parts; see [`super::Kernels::part_dots`].
 #[inline(always)]
 pub(super) fn part_dots(query: &[f32], width: usize, books: &[f32], out: &mut [f32]) {
-    part_sums(query, width, books, out, product);
+    part_sums(query, width, books, out, positive_product);
 }
 
 /// Tables of all parts; see [`super::Kernels::part_l2s`].
@@ -476,9 +465,10 @@ fn part_sums_of<const N: usize>(
     let centroids = out.len() / parts.len().max(1);
     let books = books.chunks_exact(centroids * N);
     for ((part, book), out) in parts.iter().zip(books).zip(out.chunks_exact_mut(centroids)) {
-        let mut query = [0.0; SHORT];
-        query[..N].copy_from_slice(part);
-        short_sums_of::<N>(&query, book, out, term);
+        let blocks = book.as_chunks::<16>().0.as_chunks::<N>().0;
+        for (out, block) in out.as_chunks_mut::<16>().0.iter_mut().zip(blocks) {
+            *out = sums_of_16(part, block, term);
+        }
     }
 }
 

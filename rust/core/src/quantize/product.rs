@@ -64,11 +64,14 @@ impl ProductQuantizer {
         }
         let shape = Self::shaped(rows.dim(), parts, bits)?;
         cluster::check("rows", rows, threads, cancel)?;
-        let means = KMeans { seed, ..KMeans::new(bits.centroids()) };
+        // So few centroids of so few numbers are taught in little time: until they hardly move.
+        let rows_per_cluster = if bits == Bits::Four { 512 } else { 256 };
+        let means = KMeans::new(bits.centroids());
+        let means = KMeans { seed, rows_per_cluster, iterations: 25, tolerance: 1e-4, ..means };
         let sample = means.sample(rows, threads, cancel)?;
         let rows = sample.as_ref().map_or(rows, Matrix::view);
         let train = |part: Range<usize>| {
-            let own = shape.cut(rows, part.start);
+            let own = rows.columns(shape.columns(part.start));
             let means = KMeans { seed: seed ^ part.start as u64, ..means.clone() };
             Ok(means.fit(own.view(), Threads::ONE, cancel)?.centroids.into_data())
         };
@@ -124,16 +127,6 @@ impl ProductQuantizer {
         start(part)..start(part + 1)
     }
 
-    /// The columns of one part, on their own.
-    fn cut(&self, rows: MatrixRef<'_>, part: usize) -> Matrix {
-        let columns = self.columns(part);
-        let mut own = Matrix::zeros(rows.rows(), columns.len());
-        for (own, row) in own.data_mut().chunks_exact_mut(columns.len()).zip(rows.iter()) {
-            own.copy_from_slice(&row[columns.clone()]);
-        }
-        own
-    }
-
     fn place(&self, part: usize) -> Range<usize> {
         let columns = self.columns(part);
         columns.start * self.bits.centroids()..columns.end * self.bits.centroids()
@@ -157,7 +150,7 @@ impl ProductQuantizer {
             let rows = rows.slice(first..first + codes.len() / self.parts);
             let mut found = vec![Nearest::default(); rows.rows()];
             for (part, finder) in finders.iter().enumerate() {
-                finder.find(self.cut(rows, part).view(), &mut found, cancel)?;
+                finder.find_part(rows, self.columns(part), &mut found, cancel)?;
                 for (code, found) in codes.iter_mut().skip(part).step_by(self.parts).zip(&found) {
                     *code = found.centroid as u8;
                 }
@@ -189,7 +182,8 @@ impl ProductQuantizer {
         let width = longest.next_power_of_two();
         let mut columns = Vec::new();
         for part in 0..self.parts {
-            columns.extend_from_slice(Columns::of_width(self.codebook(part), width)?.blocks());
+            columns
+                .extend_from_slice(Columns::of_width(self.codebook(part).iter(), width)?.blocks());
         }
         Some(Books { width, columns })
     }
