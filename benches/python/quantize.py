@@ -17,7 +17,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import click
 import numpy as np
@@ -73,19 +72,20 @@ def ours(work: Work, rows: Path, dim: int, threads: int) -> Cost:
 
 def theirs(work: Work, rows: Path, dim: int, threads: int) -> Cost:
     """Run FAISS in a process of its own."""
-    asked = json.dumps({"rows": str(rows), "dim": dim, "threads": threads, **asdict(work)})
+    asked = json.dumps({"rows": str(rows), "dim": dim, "threads": threads, "work": asdict(work)})
     return _cost([sys.executable, __file__, "--side", asked], dict(os.environ))
 
 
 def _cost(command: list[str], environment: dict[str, str]) -> Cost:
-    out = subprocess.run(
+    done = subprocess.run(
         command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    ).stdout
-    line = next(line for line in out.splitlines() if "costs {" in line)
+    )
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    line = next(line for line in lines if "costs {" in line)
     return Cost(**json.loads(line[line.index("{") :]))
 
 
-def measure_peer(rows: str, dim: int, threads: int, **asked: Any) -> None:
+def measure_peer(work: Work, rows: str, dim: int, threads: int) -> None:
     """Train and encode with FAISS, and print the costs."""
     faiss = need("faiss", extra="bench", purpose="a comparison")
     faiss.omp_set_num_threads(threads)
@@ -94,15 +94,15 @@ def measure_peer(rows: str, dim: int, threads: int, **asked: Any) -> None:
     before = _status("VmRSS:")
     start, wall = time.process_time(), time.perf_counter()
     encode_s = encode_wall_s = 0.0
-    if asked["parts"]:
-        quantizer = faiss.ProductQuantizer(dim, asked["parts"], asked["bits"])
+    if work.parts:
+        quantizer = faiss.ProductQuantizer(dim, work.parts, work.bits)
         quantizer.train(vectors)
     else:
-        means = faiss.Kmeans(dim, asked["clusters"], niter=20, max_points_per_centroid=1_000)
+        means = faiss.Kmeans(dim, work.clusters, niter=20, max_points_per_centroid=1_000)
         means.train(vectors)
     train_s, train_wall_s = time.process_time() - start, time.perf_counter() - wall
     peak = _status("VmHWM:") - before
-    if asked["parts"]:
+    if work.parts:
         start, wall = time.process_time(), time.perf_counter()
         for _ in range(PASSES):
             codes = quantizer.compute_codes(vectors)
@@ -156,7 +156,8 @@ def main(
 ) -> None:
     """Measure both sides in turns."""
     if side is not None:
-        measure_peer(**json.loads(side))
+        asked = json.loads(side)
+        measure_peer(**asked | {"work": Work(**asked["work"])})
         return
     rows = normalized(np.load(vectors, mmap_mode="r"))
     found = []

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use magnetite_core::cluster::{KMeans, Nearest, assign};
-use magnetite_core::kernels::{self, Kernels, LANES, SHORT};
+use magnetite_core::kernels::{Kernels, LANES, SHORT};
 use magnetite_core::{Cancel, Error, Matrix, MatrixRef, Threads, oracle, rng::Rng};
 use proptest::prelude::*;
 
@@ -283,27 +283,4 @@ fn the_tier_changes_no_byte() {
     let unknown = run("sse9");
     assert!(unknown.contains("MAGNETITE_TIER must be one of portable"), "{unknown}");
     assert!(bytes(&unknown) == Some(wanted));
-}
-
-/// Not a test by itself: prints how low and how fast k-means gets on real vectors, for benchmarks.md.
-#[test]
-#[ignore = "minutes, and the prose set; a measurement"]
-fn print_the_objective_on_prose() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/prose/base.f16.npy");
-    let Ok(bytes) = std::fs::read(path) else { panic!("{path} is not there") };
-    let halves = bytes[bytes.len() - 111_067 * 384 * 2..].as_chunks::<2>().0;
-    let numbers = halves.iter().map(|half| kernels::half(u16::from_le_bytes(*half)));
-    let mut rows = Matrix::new(numbers.collect(), 384).unwrap();
-    rows.data_mut().chunks_exact_mut(384).for_each(|row| {
-        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|x| *x /= length);
-    });
-    for (threads, iterations) in [(1, 12), (1, 20), (1, 24), (2, 24)] {
-        let all = KMeans { rows_per_cluster: 1000, tolerance: 0.0, ..KMeans::new(1024) };
-        let (start, means) = (Instant::now(), KMeans { iterations, ..all });
-        let threads = Threads::new(threads).unwrap();
-        let found = means.fit(rows.view(), threads, &Cancel::new()).unwrap();
-        let (threads, taken) = (threads.get(), start.elapsed());
-        eprintln!("{threads} threads, {iterations} moves: {:.0} in {taken:?}", found.objective);
-    }
 }

@@ -38,47 +38,49 @@ fn rows(path: &Path, dim: usize) -> Matrix {
     Matrix::new(numbers.collect(), dim).unwrap()
 }
 
+/// Processor and wall-clock seconds that `work` takes.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, [f64; 2]) {
+    let (wall, start) = (Instant::now(), processor());
+    let done = work();
+    (done, [processor() - start, wall.elapsed().as_secs_f64()])
+}
+
+fn number(name: &str) -> usize {
+    asked(name).parse().unwrap()
+}
+
+fn say(train: [f64; 2], encode: [f64; 2], error: f64, peak: u64) {
+    let ([train_s, train_wall_s], [encode_s, encode_wall_s]) = (train, encode);
+    eprintln!(
+        "costs {{\"train_s\": {train_s}, \"train_wall_s\": {train_wall_s}, \
+         \"encode_s\": {encode_s}, \"encode_wall_s\": {encode_wall_s}, \
+         \"error\": {error}, \"peak_bytes\": {peak}}}"
+    );
+}
+
 #[test]
 #[ignore = "a measurement; benches/python/quantize.py runs it"]
 fn print_costs() {
-    let numbers = |name: &str| asked(name).parse::<usize>().unwrap();
-    let rows = rows(Path::new(&asked("ROWS")), numbers("DIM"));
-    let (threads, cancel) = (Threads::new(numbers("THREADS")).unwrap(), Cancel::new());
+    let (rows, cancel) = (rows(Path::new(&asked("ROWS")), number("DIM")), Cancel::new());
+    let (parts, threads) = (number("PARTS"), Threads::new(number("THREADS")).unwrap());
     // Forgets how high memory stood while the rows were read.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
-    let (wall, start) = (Instant::now(), processor());
-    let mut error = 0.0;
-    let pq = match numbers("PARTS") {
-        0 => {
-            let means = KMeans::new(numbers("CLUSTERS"));
-            let iterations = numbers("MOVES");
-            let means = KMeans { iterations, rows_per_cluster: 1000, tolerance: 0.0, ..means };
-            error = means.fit(rows.view(), threads, &cancel).unwrap().objective;
-            None
-        }
-        parts => {
-            let bits = if numbers("BITS") == 4 { Bits::Four } else { Bits::Eight };
-            ProductQuantizer::train(rows.view(), parts, bits, 0, threads, &cancel).ok()
-        }
-    };
-    let train = [processor() - start, wall.elapsed().as_secs_f64()];
-    let peak = status("VmHWM:") - before;
-    let mut encoding = [0.0; 2];
-    if let Some(pq) = pq {
-        let (wall, start) = (Instant::now(), processor());
-        let mut codes = None;
-        for _ in 0..PASSES {
-            codes = Some(pq.encode(rows.view(), threads, &cancel).unwrap());
-        }
-        encoding =
-            [processor() - start, wall.elapsed().as_secs_f64()].map(|s| s / f64::from(PASSES));
-        let near = pq.decode(&codes.unwrap());
-        let squares = near.view().data().iter().zip(rows.view().data());
-        error = squares.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    if parts == 0 {
+        let (iterations, rows_per_cluster) = (number("MOVES"), 1000);
+        let means = KMeans::new(number("CLUSTERS"));
+        let means = KMeans { iterations, rows_per_cluster, tolerance: 0.0, ..means };
+        let (found, train) = timed(|| means.fit(rows.view(), threads, &cancel).unwrap());
+        return say(train, [0.0; 2], found.objective, status("VmHWM:") - before);
     }
-    println!(
-        "costs {{\"train_s\": {}, \"train_wall_s\": {}, \"encode_s\": {}, \"encode_wall_s\": {}, \"error\": {error}, \"peak_bytes\": {peak}}}",
-        train[0], train[1], encoding[0], encoding[1],
-    );
+    let bits = if number("BITS") == 4 { Bits::Four } else { Bits::Eight };
+    let train = || ProductQuantizer::train(rows.view(), parts, bits, 0, threads, &cancel).unwrap();
+    let (pq, train) = timed(train);
+    let peak = status("VmHWM:") - before;
+    let encode = || pq.encode(rows.view(), threads, &cancel).unwrap();
+    let (codes, encoding) = timed(|| (1..PASSES).fold(encode(), |_, _| encode()));
+    let near = pq.decode(&codes);
+    let pairs = near.view().data().iter().zip(rows.view().data());
+    let error = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    say(train, encoding.map(|s| s / f64::from(PASSES)), error, peak);
 }

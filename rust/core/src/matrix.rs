@@ -52,10 +52,14 @@ impl<'a> MatrixRef<'a> {
         self.data
     }
 
-    /// An owned copy of some columns of every row; panics if they are not all there.
-    pub fn columns(self, columns: std::ops::Range<usize>) -> Matrix {
-        let mut data = Vec::with_capacity(self.rows() * columns.len());
-        self.iter().for_each(|row| data.extend_from_slice(&row[columns.clone()]));
+    /// An owned copy of some columns of the rows named by `picks`; panics if they are not all there.
+    pub fn gather_columns(
+        self,
+        picks: impl ExactSizeIterator<Item = usize>,
+        columns: std::ops::Range<usize>,
+    ) -> Matrix {
+        let mut data = Vec::with_capacity(picks.len() * columns.len());
+        picks.for_each(|row| data.extend_from_slice(&self.row(row)[columns.clone()]));
         Matrix { data, dim: columns.len() }
     }
 

@@ -82,19 +82,14 @@ impl KMeans {
             return Err(Error::range("clusters", format!("1 to {} (rows)", rows.rows()), k));
         }
         check("rows", rows, threads, cancel)?;
-        match self.sample(rows, threads, cancel)? {
-            Some(sample) => self.lloyd(sample.view(), threads, cancel),
+        match self.picks(rows)? {
+            Some(picks) => self.lloyd(draw(rows, &picks, threads, cancel)?.view(), threads, cancel),
             None => self.lloyd(rows, threads, cancel),
         }
     }
 
-    /// The rows to train on; `None` if that is all of them.
-    pub(crate) fn sample(
-        &self,
-        rows: MatrixRef<'_>,
-        threads: Threads,
-        cancel: &Cancel,
-    ) -> Result<Option<Matrix>> {
+    /// The places of the rows to train on; `None` if that is all of them.
+    pub(crate) fn picks(&self, rows: MatrixRef<'_>) -> Result<Option<Vec<usize>>> {
         // Beside each row: its nearest centroid, those of a round of seeding, its place in a list.
         let row_bytes = rows.dim() * size_of::<f32>() + 2 * size_of::<Nearest>() + 8;
         let fits = self.memory_budget / row_bytes;
@@ -103,7 +98,7 @@ impl KMeans {
             return Err(Error::range("memory_budget", want, self.memory_budget));
         }
         let wanted = self.rows_per_cluster.max(1).saturating_mul(self.clusters);
-        draw(rows, fits.min(wanted), Rng::new(self.seed, 0), threads, cancel)
+        Ok(picks(rows.rows(), fits.min(wanted), Rng::new(self.seed, 0)))
     }
 
     fn lloyd(&self, rows: MatrixRef<'_>, threads: Threads, cancel: &Cancel) -> Result<Clusters> {
@@ -248,24 +243,16 @@ fn picks(n: usize, count: usize, mut rng: Rng) -> Option<Vec<usize>> {
     (count < n).then(|| (0..count).map(|i| start(i) + rng.below(start(i + 1) - start(i))).collect())
 }
 
-/// A copy of `count` rows in their order, one drawn from each of `count` even stretches of `rows`;
-/// `None` if that would be all of them.
-fn draw(
-    rows: MatrixRef<'_>,
-    count: usize,
-    rng: Rng,
-    threads: Threads,
-    cancel: &Cancel,
-) -> Result<Option<Matrix>> {
-    let Some(picks) = picks(rows.rows(), count, rng) else { return Ok(None) };
-    let mut sample = Matrix::zeros(count, rows.dim());
+/// A copy of the rows at `picks`.
+fn draw(rows: MatrixRef<'_>, picks: &[usize], threads: Threads, cancel: &Cancel) -> Result<Matrix> {
+    let mut sample = Matrix::zeros(picks.len(), rows.dim());
     threads.chunks_mut(sample.data_mut(), rows.dim(), 1024, cancel, |first, chunk| {
         for (row, &pick) in chunk.chunks_exact_mut(rows.dim()).zip(&picks[first..]) {
             row.copy_from_slice(rows.row(pick));
         }
         Ok(())
     })?;
-    Ok(Some(sample))
+    Ok(sample)
 }
 
 /// Moves the farthest rows of clusters of several into the empty clusters, one each.

@@ -179,7 +179,8 @@ impl<'a> Finder<'a> {
                 self.find_short(*width, book, rows, columns, out, cancel)
             }
             Proposer::Sketch(sketch) => {
-                self.find_long(sketch, rows.columns(columns).view(), out, cancel)
+                let own = rows.gather_columns(0..rows.rows(), columns);
+                self.find_long(sketch, own.view(), out, cancel)
             }
         }
     }

@@ -235,6 +235,9 @@ impl Tier {
 /// Query, bytes, scales, one result a row.
 type OfBytes = unsafe fn(&[f32], &[i8], &[f32], &mut [f32]);
 
+/// Width, blocks of columns, book; writes numbers and distances.
+type NearestShort = unsafe fn(usize, &[f32], &[f32], &mut [u32], &mut [f32]);
+
 /// Entries, the largest sum, bytes; gives the step and the sum of the least entries.
 type ToSteps = unsafe fn(&[f32], f32, &mut [u8]) -> (f32, f32);
 
@@ -252,7 +255,7 @@ pub struct Kernels {
     l2s_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
     dots_i8: OfBytes,
     l2s_i8: OfBytes,
-    nearest_short: unsafe fn(usize, &[f32], &[f32], &mut [u32], &mut [f32]),
+    nearest_short: NearestShort,
     reaching: unsafe fn(&Heights<'_>, &mut Vec<u32>),
     surest: unsafe fn(&Heights<'_>) -> f32,
     whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],

@@ -68,10 +68,13 @@ impl ProductQuantizer {
         let rows_per_cluster = if bits == Bits::Four { 512 } else { 256 };
         let means = KMeans::new(bits.centroids());
         let means = KMeans { seed, rows_per_cluster, iterations: 25, tolerance: 1e-4, ..means };
-        let sample = means.sample(rows, threads, cancel)?;
-        let rows = sample.as_ref().map_or(rows, Matrix::view);
+        let picks = means.picks(rows)?;
         let train = |part: Range<usize>| {
-            let own = rows.columns(shape.columns(part.start));
+            let columns = shape.columns(part.start);
+            let own = match &picks {
+                Some(picks) => rows.gather_columns(picks.iter().copied(), columns),
+                None => rows.gather_columns(0..rows.rows(), columns),
+            };
             let means = KMeans { seed: seed ^ part.start as u64, ..means.clone() };
             Ok(means.fit(own.view(), Threads::ONE, cancel)?.centroids.into_data())
         };
