@@ -25,7 +25,7 @@ class Curve:
     stand_in: bool  # these were stored vectors, for want of queries
     rows: int  # of the index then
     changed: int  # rows that came or went since
-    points: tuple[Point, ...]  # by growing cost and growing `sure`
+    points: tuple[Point, ...]  # by growing `sure`
 
     @classmethod
     def of(

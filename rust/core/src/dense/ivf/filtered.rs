@@ -87,10 +87,8 @@ impl Ivf {
         let (Some(depth), Some(last)) = (scanned.depth, last) else {
             return found(best, codes, rows);
         };
-        let compared = scratch.all.best(COMPARED * effort.k);
-        rows += compared.len() as u64;
-        let plain = self.rescore(query, effort.k, compared)?;
-        let beyond = depth.kth - plain.last().map_or(depth.kth, |last| last.score);
+        let (beyond, compared) = self.beyond(query, effort, depth, scratch)?;
+        rows += compared;
         let deep = depth.codes as f32 * scratch.tables.step() - beyond;
         if scanned.kth - last.score - beyond <= TOLERATED * deep {
             return found(best, codes, rows);
@@ -103,5 +101,20 @@ impl Ivf {
         let candidates = scratch.best.finish();
         rows += candidates.len() as u64;
         found(self.rescore(query, effort.k, candidates)?, codes, rows)
+    }
+
+    /// By how much the code of the k-th best of all rows says more than its score, and how many rows were
+    /// scored to learn it.
+    fn beyond(
+        &self,
+        query: &[f32],
+        effort: Effort,
+        depth: Depth,
+        scratch: &mut Scratch,
+    ) -> Result<(f32, u64)> {
+        let compared = scratch.all.best(COMPARED * effort.k);
+        let plain = self.rescore(query, effort.k, compared)?;
+        let score = plain.last().map_or(depth.kth, |last| last.score);
+        Ok((depth.kth - score, compared.len() as u64))
     }
 }
