@@ -2,16 +2,19 @@
 
 use std::sync::OnceLock;
 
-/// Code points a page: few, since the stages are slow to ask and a text has few of the many characters.
-const PAGE: usize = 32;
+/// Code points a page.
+const PAGE: usize = 256;
+
+/// The most characters of a [`Fate::Spell`].
+const SPELLED: usize = 3;
 
 /// What becomes of a character, whatever stands beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It becomes one character of a word.
     Keep(char),
-    /// It becomes some characters of a word: bytes of the page's text.
-    Spell(u32, u32),
+    /// It becomes a few characters of a word; NULs fill the rest.
+    Spell([char; SPELLED]),
     /// It becomes one character that is a word by itself.
     Alone(char),
     /// It ends a word and is gone.
@@ -22,18 +25,14 @@ pub(super) enum Fate {
     Odd,
 }
 
-/// A table of fates.
+/// A table of fates. Each is asked for when its character is first met: the stages are slow to ask,
+/// and a text has few of the many characters.
 #[derive(Debug)]
 pub(super) struct Chars {
     pages: Vec<OnceLock<Box<Page>>>,
 }
 
-/// The fates of [`PAGE`] code points.
-#[derive(Debug)]
-pub(super) struct Page {
-    fates: Vec<Fate>,
-    text: String,
-}
+type Page = [OnceLock<Fate>; PAGE];
 
 /// The stages before a model, as the `tokenizers` crate runs them.
 pub(in crate::text) trait Stages {
@@ -61,54 +60,42 @@ impl Chars {
         Self { pages: (0..=char::MAX as usize / PAGE).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The fate of `c`, and the page whose text it may name.
+    /// The fate of `c`.
     #[inline]
-    pub(super) fn get(&self, c: char, stages: &impl Stages) -> (Fate, &Page) {
-        let at = c as usize / PAGE;
-        let page = self.pages[at].get_or_init(|| Box::new(Page::new(at, stages)));
-        (page.fates[c as usize % PAGE], page)
+    pub(super) fn get(&self, c: char, stages: &impl Stages) -> Fate {
+        let page = &self.pages[c as usize / PAGE];
+        let page = page.get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
+        *page[c as usize % PAGE].get_or_init(|| fate(c, stages))
     }
 }
 
-impl Page {
-    fn new(at: usize, stages: &impl Stages) -> Self {
-        let mut page = Self { fates: Vec::with_capacity(PAGE), text: String::new() };
-        for code in at * PAGE..(at + 1) * PAGE {
-            let fate = char::from_u32(code as u32).map_or(Fate::Odd, |c| page.fate(c, stages));
-            page.fates.push(fate);
-        }
-        page
+/// Reads the fate of `c` off what becomes of it between two letters.
+fn fate(c: char, stages: &impl Stages) -> Fate {
+    let words = stages.words(&format!("a{c}b"));
+    if words.iter().flat_map(|word| word.chars()).any(|c| stages.moves(c)) {
+        return Fate::Odd;
     }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["a", "b"] => Fate::Break,
+        ["a", alone, "b"] => single(alone).map_or(Fate::Odd, Fate::Alone),
+        [word] => match word.strip_prefix('a').and_then(|rest| rest.strip_suffix('b')) {
+            Some("") => Fate::Drop,
+            Some(kept) => single(kept).map_or_else(|| spell(kept), Fate::Keep),
+            None => Fate::Odd,
+        },
+        _ => Fate::Odd,
+    }
+}
 
-    /// Reads the fate of `c` off what becomes of it between two letters.
-    fn fate(&mut self, c: char, stages: &impl Stages) -> Fate {
-        let words = stages.words(&format!("a{c}b"));
-        if words.iter().flat_map(|word| word.chars()).any(|c| stages.moves(c)) {
-            return Fate::Odd;
-        }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words[..] {
-            ["a", "b"] => Fate::Break,
-            ["a", alone, "b"] => single(alone).map_or(Fate::Odd, Fate::Alone),
-            [word] => match word.strip_prefix('a').and_then(|rest| rest.strip_suffix('b')) {
-                Some("") => Fate::Drop,
-                Some(kept) => single(kept).map_or_else(|| self.spell(kept), Fate::Keep),
-                None => Fate::Odd,
-            },
-            _ => Fate::Odd,
-        }
+fn spell(kept: &str) -> Fate {
+    let mut chars = ['\0'; SPELLED];
+    let count = kept.chars().count();
+    if count > SPELLED || kept.contains('\0') {
+        return Fate::Odd;
     }
-
-    fn spell(&mut self, kept: &str) -> Fate {
-        let start = self.text.len() as u32;
-        self.text.push_str(kept);
-        Fate::Spell(start, self.text.len() as u32)
-    }
-
-    /// The characters that a [`Fate::Spell`] of this page names.
-    pub(super) fn spelled(&self, start: u32, end: u32) -> &str {
-        &self.text[start as usize..end as usize]
-    }
+    chars.iter_mut().zip(kept.chars()).for_each(|(place, c)| *place = c);
+    Fate::Spell(chars)
 }
 
 fn single(text: &str) -> Option<char> {

@@ -67,7 +67,7 @@ impl WordPiece {
     /// `None` if the stages do something to letters, digits or spaces that the fast lane does not.
     pub(super) fn new(stages: &impl Stages, vocabulary: &Vocabulary) -> Option<Self> {
         let chars = Chars::new();
-        let fate = |b: u8| chars.get(char::from(b), stages).0;
+        let fate = |b: u8| chars.get(char::from(b), stages);
         let mark = |b: u8| b.is_ascii_punctuation() && fate(b) == Fate::Alone(char::from(b));
         let pieces = Pieces::new(vocabulary, mark);
         let lowercase = fate(b'A') == Fate::Keep('a');
@@ -241,12 +241,13 @@ impl WordPiece {
     ) -> Option<()> {
         word.clear();
         for c in run.chars() {
-            let (fate, page) = self.chars.get(c, stages);
+            let fate = self.chars.get(c, stages);
+            let mut keep = |c: char| {
+                word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            };
             match fate {
-                Fate::Keep(c) => word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-                Fate::Spell(start, end) => {
-                    word.extend_from_slice(page.spelled(start, end).as_bytes());
-                }
+                Fate::Keep(c) => keep(c),
+                Fate::Spell(chars) => chars.into_iter().filter(|&c| c != '\0').for_each(keep),
                 Fate::Drop => {}
                 Fate::Break | Fate::Alone(_) => {
                     self.pieces.encode(word, ids);

@@ -1,6 +1,7 @@
 //! Byte-level BPE: GPT-2 and its kin.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 use tokenizers::SplitDelimiterBehavior;
@@ -144,18 +145,23 @@ enum Listed {
     Lines(Vec<String>),
 }
 
-/// The classes of characters, as the crate's regular expressions see them.
-fn classify(text: &str) -> Vec<Class> {
-    let mut classes = vec![Class::Other; text.len()];
-    for (regex, class) in [
+/// Each class, and what the crate's regular expressions call it.
+static CLASSES: LazyLock<[(SysRegex, Class); 4]> = LazyLock::new(|| {
+    [
         (r"\p{L}", Class::Letter),
         (r"\p{N}", Class::Number),
         (r"\s", Class::Space),
         (r"[\r\n]", Class::Line),
-    ] {
-        let regex = SysRegex::new(regex).expect("a class is a regular expression");
+    ]
+    .map(|(regex, class)| (SysRegex::new(regex).expect("a class is an expression"), class))
+});
+
+/// The classes of characters, as the crate's regular expressions see them.
+fn classify(text: &str) -> Vec<Class> {
+    let mut classes = vec![Class::Other; text.len()];
+    for (regex, class) in CLASSES.iter() {
         for (start, _) in regex.find_iter(text) {
-            classes[start] = class;
+            classes[start] = *class;
         }
     }
     text.char_indices().map(|(at, _)| classes[at]).collect()
