@@ -317,6 +317,19 @@ proptest! {
             let sure = |i: usize| sums[i] as f32 * scales[i] * step - halves[i] - rests[i] * reach;
             let surest = (0..sums.len()).map(sure).fold(f32::NEG_INFINITY, f32::max);
             prop_assert_eq!(kernels.surest(&heights), surest);
+            // Small whole numbers, so that no order of operations rounds.
+            let top = |i: usize| sums[i] as f32 * scales[i] * step - halves[i] + rests[i] * reach;
+            let tops: Vec<_> = (0..sums.len()).map(top).collect();
+            let mut got = vec![f32::NAN; sums.len()];
+            let extent = [f32::min, f32::max].map(|f| tops.iter().copied().reduce(f));
+            let none = [f32::INFINITY, f32::NEG_INFINITY];
+            let [low, high] = kernels.tops(&heights, &mut got);
+            prop_assert_eq!(&got, &tops);
+            prop_assert_eq!([low, high], [extent[0].unwrap_or(none[0]), extent[1].unwrap_or(none[1])]);
+            prop_assert_eq!(kernels.count_from(&tops, level), wanted.len());
+            found.truncate(1);
+            kernels.places_from(&tops, level, &mut found);
+            prop_assert_eq!(&found[wanted.len().min(1)..], &wanted[..]);
         }
     }
 

@@ -125,7 +125,7 @@ fn contradictions_under_right_checksums_are_named() {
     rewrite(directory.path(), 1, "rows", twice);
     expect(directory.path(), "two places");
 
-    for section in ["centroid scale", "spreads"] {
+    for section in ["mean", "axis scales", "centroid scales", "spreads"] {
         let directory = of(lists, Metric::Dot, NewIds::Rows);
         rewrite(directory.path(), 1, section, nan);
         expect(directory.path(), &format!("`{section}` is not finite"));

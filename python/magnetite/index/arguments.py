@@ -23,6 +23,8 @@ def rows(values: ArrayLike, name: str) -> NDArray[np.float32]:
         raise TypeError(f"{name} must be float32 of shape (n, dim); got {array.dtype}; {remedy}")
     if array.ndim != 2:
         raise ValueError(f"{name} must have the shape (n, dim); got {array.shape}")
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        return array
     with np.errstate(over="ignore"):  # what overflows is refused by the engine, which names the row
         return np.ascontiguousarray(array, dtype=np.float32)
 

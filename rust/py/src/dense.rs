@@ -266,12 +266,13 @@ impl Index {
             min_score,
             dim,
         };
-        let threads = Threads::resolve(threads).map_err(to_python)?;
         let now = self.now();
-        let brief = rows.data().len().saturating_mul(now.len()) < BRIEF;
-        let hits = if brief {
+        let hits = if now.work(rows.rows(), &search) < BRIEF {
+            // Counting CPUs takes longer than such a search.
+            threads.map_or(Ok(Threads::ONE), Threads::new).map_err(to_python)?;
             enter_briefly(py, |cancel| now.search(rows, &search, Threads::ONE, cancel))
         } else {
+            let threads = Threads::resolve(threads).map_err(to_python)?;
             enter(py, |cancel| now.search(rows, &search, threads, cancel))
         };
         into_arrays(py, hits?)

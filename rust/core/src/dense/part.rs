@@ -162,6 +162,14 @@ impl Part {
         })
     }
 
+    /// About how many multiplications a search of rows of `dim` numbers takes for each query.
+    pub(super) fn work(&self, dim: usize, search: &Search<'_>) -> usize {
+        match &self.body {
+            Body::Ivf(ivf) if search.looks_into_lists() => ivf.work(search),
+            _ => self.rows * dim,
+        }
+    }
+
     /// Refuses ids that do not ascend, and what the body finds wrong with itself.
     pub(super) fn check(&self, metric: Metric, threads: Threads, cancel: &Cancel) -> Result<()> {
         self.ids.check(self.rows)?;

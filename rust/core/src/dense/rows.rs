@@ -252,14 +252,14 @@ impl Rows {
     }
 
     /// Asks for row `i` before it is scored.
-    pub(super) fn prefetch(&self, kernels: Kernels, i: usize) -> Result<()> {
+    #[inline]
+    pub(super) fn prefetch(&self, kernels: Kernels, i: usize) {
         let places = i * self.dim..(i + 1) * self.dim;
         match &self.numbers {
-            Numbers::F32(numbers) => kernels.prefetch(numbers.get(places)?),
-            Numbers::F16(halves) => kernels.prefetch(halves.get(places)?),
-            Numbers::Int8(bytes, _) => kernels.prefetch(bytes.get(places)?),
+            Numbers::F32(numbers) => kernels.prefetch(numbers.peek(places)),
+            Numbers::F16(halves) => kernels.prefetch(halves.peek(places)),
+            Numbers::Int8(bytes, _) => kernels.prefetch(bytes.peek(places)),
         }
-        Ok(())
     }
 
     /// Writes the first numbers that row `i` stands for, as many as `out` holds.

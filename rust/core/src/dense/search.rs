@@ -2,7 +2,7 @@
 //! those the best by score and id.
 
 use super::ids::Name;
-use super::index::{Index, Place};
+use super::index::{Index, Live, Place};
 use super::select::{Group, Selected};
 use super::{Cost, Found, HitIds, Hits, IdKind, MOST_RESULTS, Names, Search};
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
@@ -51,6 +51,13 @@ impl Index {
             }
         }
         self.name(found, search)
+    }
+
+    /// About how many multiplications a search for `queries` queries takes; none if it is refused.
+    pub fn work(&self, queries: usize, search: &Search<'_>) -> usize {
+        let Ok(search) = self.aimed(search) else { return 0 };
+        let one = |live: &Live| live.part().work(self.dim(), &search);
+        self.parts().iter().map(one).sum::<usize>().saturating_mul(queries)
     }
 
     pub(super) fn expect_search<'a>(

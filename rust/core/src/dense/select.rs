@@ -66,6 +66,11 @@ impl Search<'_> {
         }
     }
 
+    /// Whether no filter or prefix may make this a search of all rows.
+    pub(super) fn looks_into_lists(&self) -> bool {
+        self.only.is_empty() && self.except.is_empty() && self.dim.is_none()
+    }
+
     /// Refuses filters that do not fit `index` or the number of queries.
     pub(super) fn expect_filters(&self, index: &Index, queries: usize) -> Result<()> {
         for (what, picks) in [("filter", self.only), ("exclude", self.except)] {

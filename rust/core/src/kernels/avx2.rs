@@ -18,11 +18,10 @@ tier! {
         let size = tables.len() / 2;
         for (pair, out) in blocks.chunks(2 * size).zip(out.chunks_mut(2 * BLOCK)) {
             let (first, second) = pair.split_at(size);
-            if second.is_empty() {
-                store(sums(tables, [first])[0], out);
-            } else {
-                let [one, two] = sums(tables, [first, second]);
-                store(one, &mut out[..BLOCK]);
+            let single = second.is_empty();
+            let [one, two] = sums(tables, [first, if single { first } else { second }]);
+            store(one, &mut out[..BLOCK]);
+            if !single {
                 store(two, &mut out[BLOCK..]);
             }
         }
@@ -36,14 +35,15 @@ tier! {
 
     fn scan_from(tables: &[u8], blocks: &[u8], least: u16, found: &mut Passing) {
         let size = tables.len() / 2;
+        let mut keep = |sums, at| keep(sums, least, at, found);
         for (pair, at) in blocks.chunks(2 * size).zip((0u32..).step_by(2 * BLOCK)) {
             let (first, second) = pair.split_at(size);
-            if second.is_empty() {
-                keep(sums(tables, [first])[0], least, at, found);
-            } else {
-                let [one, two] = sums(tables, [first, second]);
-                keep(one, least, at, found);
-                keep(two, least, at + BLOCK as u32, found);
+            // A last block on its own is summed twice.
+            let single = second.is_empty();
+            let [one, two] = sums(tables, [first, if single { first } else { second }]);
+            keep(one, at);
+            if !single {
+                keep(two, at + BLOCK as u32);
             }
         }
     }
@@ -68,8 +68,10 @@ tier! {
     // One load holds a group of four parts of a block; a shuffle looks up 32 entries, two parts of 16
     // codes. Entries of at most 31 are added as bytes, eight of them, before the bytes are added as
     // halves of 16-bit sums: `both` holds even + 256·odd, `odd` the odd ones, to be taken off in the
-    // end. N blocks share the loads of the tables.
-    fn sums<const N: usize>(tables: &[u8], blocks: [&[u8]; N]) -> [__m256i; N] {
+    // end. Two blocks share the loads of the tables.
+    #[inline]
+    fn sums(tables: &[u8], blocks: [&[u8]; 2]) -> [__m256i; 2] {
+        const N: usize = 2;
         let (tables, _) = tables.as_chunks::<64>();
         let blocks = blocks.map(|block| &block.as_chunks::<32>().0[..tables.len()]);
         let (mut both, mut odd) = ([_mm256_setzero_si256(); N], [_mm256_setzero_si256(); N]);

@@ -6,6 +6,7 @@
 //! | `dots_f16`, `l2s_f16`, `dots_i8`, `l2s_i8` | the same of rows kept shorter, each number exact as `f32` | same bits |
 //! | `nearest_short` | the nearest by `l2`, of many short vectors at once, in [`Columns`] | same bits |
 //! | `part_dots`, `part_l2s`, `to_steps` | a query's tables, as `f32` and as bytes | same bits |
+//! | `tops`, `count_from`, `places_from` | numbers for ranking, and which of them reach a level | same bits |
 //! | `scan`, `scan_from` | integer sums of 4-bit codes | same integers |
 //! | `dots_i16`, `outline_dots` | integer dot products of bytes, of seven bits | same integers |
 //! | `reaching`, `surest` | proposals within a derived bound | close; never stored |
@@ -39,6 +40,9 @@ macro_rules! tier {
                 nearest_short,
                 reaching,
                 surest,
+                tops,
+                count_from,
+                places_from,
                 whole,
                 dots_i16,
                 outline,
@@ -87,6 +91,15 @@ macro_rules! tier {
         });
         tier!(@enable $features fn surest(heights: &Heights<'_>) -> f32 {
             portable::surest(heights)
+        });
+        tier!(@enable $features fn tops(heights: &Heights<'_>, out: &mut [f32]) -> [f32; 2] {
+            portable::tops(heights, out)
+        });
+        tier!(@enable $features fn count_from(values: &[f32], least: f32) -> usize {
+            portable::count_from(values, least)
+        });
+        tier!(@enable $features fn places_from(values: &[f32], least: f32, out: &mut Vec<u32>) {
+            portable::places_from(values, least, out)
         });
         tier!(@enable $features fn whole(
             query: &[f32], step: f32, most: f64, numbers: &mut [i16]
@@ -258,6 +271,9 @@ pub struct Kernels {
     nearest_short: NearestShort,
     reaching: unsafe fn(&Heights<'_>, &mut Vec<u32>),
     surest: unsafe fn(&Heights<'_>) -> f32,
+    tops: unsafe fn(&Heights<'_>, &mut [f32]) -> [f32; 2],
+    count_from: unsafe fn(&[f32], f32) -> usize,
+    places_from: unsafe fn(&[f32], f32, &mut Vec<u32>),
     whole: unsafe fn(&[f32], f32, f64, &mut [i16]) -> [f64; 2],
     dots_i16: unsafe fn(&[i16], &[i8], usize, &mut [i32]),
     outline: unsafe fn(&[i8], usize, &mut [u8], &mut [i32]),
@@ -285,6 +301,9 @@ impl Kernels {
         nearest_short: portable::nearest_short,
         reaching: portable::reaching,
         surest: portable::surest,
+        tops: portable::tops,
+        count_from: portable::count_from,
+        places_from: portable::places_from,
         whole: portable::whole,
         dots_i16: portable::dots_i16,
         outline: portable::outline,
@@ -455,6 +474,26 @@ impl Kernels {
         unsafe { (self.surest)(heights) }
     }
 
+    /// `out[i]` = height + rests·reach of row i; returns the least and the largest. Canonical.
+    pub fn tops(self, heights: &Heights<'_>, out: &mut [f32]) -> [f32; 2] {
+        let lengths = [heights.scales.len(), heights.rests.len(), heights.halves.len(), out.len()];
+        assert_eq!(lengths, [heights.sums.len(); 4], "tops: one number of each kind a row");
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.tops)(heights, out) }
+    }
+
+    /// How many of `values` are at least `least`.
+    pub fn count_from(self, values: &[f32], least: f32) -> usize {
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.count_from)(values, least) }
+    }
+
+    /// Appends to `found` the places of `values` that are at least `least`, in their order.
+    pub fn places_from(self, values: &[f32], least: f32, found: &mut Vec<u32>) {
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.places_from)(values, least, found) }
+    }
+
     /// Writes `query` in whole steps of `step`, at most `most` either way, and zeros after it; returns
     /// Σ xᵢ² and the sum of squares of what the steps leave out.
     fn whole(self, query: &[f32], step: f32, most: f64, numbers: &mut [i16]) -> [f64; 2] {
@@ -583,12 +622,12 @@ impl Kernels {
     pub fn prefetch<T>(self, numbers: &[T]) {
         #[cfg(target_arch = "x86_64")]
         {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
             let start = numbers.as_ptr().cast::<i8>();
             for line in (0..size_of_val(numbers)).step_by(64) {
                 // SAFETY: SSE is part of x86-64; `line` lies inside `numbers`, and a prefetch of any
                 // address reads nothing that the program could see.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(line)) };
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(start.add(line)) };
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -356,6 +356,75 @@ pub(super) fn surest(heights: &Heights<'_>) -> f32 {
     last.chain(tops).fold(f32::NEG_INFINITY, larger)
 }
 
+/// What every row may reach; see [`super::Kernels::tops`].
+#[inline(always)]
+pub(super) fn tops(heights: &Heights<'_>, out: &mut [f32]) -> [f32; 2] {
+    let top = |sum: i32, scale: f32, rest: f32, half: f32| {
+        ((sum as f32 * scale) * heights.step - half) + rest * heights.reach
+    };
+    let (mut lows, mut highs) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let (sums, rest) = heights.sums.as_chunks::<LANES>();
+    let (outs, out_rest) = out.as_chunks_mut::<LANES>();
+    for (i, (out, sums)) in outs.iter_mut().zip(sums).enumerate() {
+        let range = i * LANES..(i + 1) * LANES;
+        let scales: &[f32; LANES] = heights.scales[range.clone()].try_into().expect("LANES");
+        let rests: &[f32; LANES] = heights.rests[range.clone()].try_into().expect("LANES");
+        let halves: &[f32; LANES] = heights.halves[range].try_into().expect("LANES");
+        for lane in 0..LANES {
+            let top = top(sums[lane], scales[lane], rests[lane], halves[lane]);
+            lows[lane] = smaller(lows[lane], top);
+            highs[lane] = larger(highs[lane], top);
+            out[lane] = top;
+        }
+    }
+    let mut low = lows.into_iter().fold(f32::INFINITY, smaller);
+    let mut high = highs.into_iter().fold(f32::NEG_INFINITY, larger);
+    let first = heights.sums.len() - rest.len();
+    for (i, (out, &sum)) in (first..).zip(out_rest.iter_mut().zip(rest)) {
+        *out = top(sum, heights.scales[i], heights.rests[i], heights.halves[i]);
+        (low, high) = (smaller(low, *out), larger(high, *out));
+    }
+    [low, high]
+}
+
+/// How many reach `least`; see [`super::Kernels::count_from`].
+#[inline(always)]
+pub(super) fn count_from(values: &[f32], least: f32) -> usize {
+    let mut counts = [0u32; LANES];
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            counts[lane] += u32::from(block[lane] >= least);
+        }
+    }
+    let rest = rest.iter().filter(|&&x| x >= least).count();
+    counts.iter().sum::<u32>() as usize + rest
+}
+
+/// Which reach `least`; see [`super::Kernels::places_from`].
+#[inline(always)]
+pub(super) fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for (first, block) in (0u32..).step_by(LANES).zip(blocks) {
+        let mut any = false;
+        for x in block {
+            any |= *x >= least;
+        }
+        if any {
+            // Every place is written and those that reach are stepped over, so nothing is foretold.
+            let mut places = [0u32; LANES];
+            let mut count = 0;
+            for (i, x) in (first..).zip(block) {
+                places[count % LANES] = i;
+                count += usize::from(*x >= least);
+            }
+            found.extend_from_slice(&places[..count]);
+        }
+    }
+    let rest = (values.len() as u32 - rest.len() as u32..).zip(rest);
+    found.extend(rest.filter(|(_, x)| **x >= least).map(|(i, _)| i));
+}
+
 /// Writes `query` in whole steps of `step`, at most `most` of them; returns Σ xᵢ² and the sum of
 /// squares of what that leaves out, in eight columns of f64.
 #[inline(always)]

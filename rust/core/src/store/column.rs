@@ -67,6 +67,16 @@ impl<T: Number> Column<T> {
         }
     }
 
+    /// Numbers `range` if they are there, whatever their checksums say: for looking ahead, not for use.
+    #[inline]
+    pub(crate) fn peek(&self, range: Range<usize>) -> &[T] {
+        let found = match self {
+            Self::Owned(numbers) => numbers.get(range),
+            Self::Stored(stored) => stored.segment.peek(stored.section, range),
+        };
+        found.unwrap_or_default()
+    }
+
     /// All numbers.
     pub fn all(&self) -> Result<&[T]> {
         self.get(0..self.len())

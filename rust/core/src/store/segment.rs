@@ -207,15 +207,27 @@ impl Segment {
     }
 
     /// Checks every block of `section` under `range` that nobody has checked yet.
+    #[inline]
     fn touch(&self, section: &Section, range: Range<usize>) -> Result<()> {
         if self.checked.is_empty() || range.is_empty() {
             return Ok(());
         }
+        let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
+        // Relaxed: the bit guards no data, the mapped bytes are the same for every thread.
+        let is_checked = |i: usize| {
+            let block = section.first_block + i;
+            self.checked[block / 64].load(Ordering::Relaxed) & 1 << (block % 64) != 0
+        };
+        if blocks.clone().all(is_checked) { Ok(()) } else { self.check(section, blocks) }
+    }
+
+    /// Checks those of a section's `blocks` that nobody has checked yet.
+    #[cold]
+    fn check(&self, section: &Section, blocks: Range<usize>) -> Result<()> {
         let data = &self.bytes.as_slice()[section.range.clone()];
-        for i in range.start / BLOCK..range.end.div_ceil(BLOCK) {
+        for i in blocks {
             let block = section.first_block + i;
             let (word, bit) = (&self.checked[block / 64], 1 << (block % 64));
-            // Relaxed: the bit guards no data, the mapped bytes are the same for every thread.
             if word.load(Ordering::Relaxed) & bit != 0 {
                 continue;
             }
@@ -271,7 +283,15 @@ impl Segment {
         Ok((at, bytes / size_of::<T>()))
     }
 
+    /// Elements `range` of the section at `at`, if there are so many, unchecked.
+    #[inline]
+    pub(super) fn peek<T: Number>(&self, at: usize, range: Range<usize>) -> Option<&[T]> {
+        let all = map::as_numbers(&self.bytes.as_slice()[self.sections[at].range.clone()])?;
+        all.get(range)
+    }
+
     /// Elements `range` of the section at `at`, their blocks checked.
+    #[inline]
     pub(super) fn numbers<T: Number>(&self, at: usize, range: Range<usize>) -> Result<&[T]> {
         let section = &self.sections[at];
         let size = size_of::<T>();

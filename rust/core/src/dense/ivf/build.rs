@@ -2,21 +2,30 @@
 
 use std::ops::Range;
 
-use super::coarse::Coarse;
-use super::{Ivf, Lists, code_starts};
+use super::axes::{Axes, Principal, Scratch as Turning};
+use super::coarse::{Centroids, Coarse};
+use super::{Ivf, Lists, bounds, column_order};
 use crate::cluster::{self, KMeans, Nearest, Seeding};
 use crate::dense::rows::{Rows, Storage};
 use crate::dense::score::{BLOCK, Metric};
+use crate::kernels::Kernels;
 use crate::quantize::{Bits, ByteTables, Codes, Packed, ProductQuantizer};
 use crate::store::Column;
 use crate::{Cancel, Error, Matrix, MatrixRef, Result, Threads};
 
 /// Training rows of the codebooks: the codebook's k-means takes 256 a centroid.
 const TRAIN: usize = 256 * 16;
-/// Training rows a list, on average; more hardly lower the objective and cost in proportion.
-const ROWS_PER_LIST: usize = 32;
+/// Lists for each root of the number of rows.
+const LISTS: f64 = 4.0;
+/// Training rows a list, on average: more find a little more and cost in proportion.
+const ROWS_PER_LIST: usize = 48;
 /// Moves of the centroids; recall is flat from here on.
 const ITERATIONS: usize = 10;
+/// Share of the rows' energy along the axes that codes stand for; what is left is the least of a code's
+/// errors.
+const KEPT: f32 = 0.95;
+/// Share of the rows' energy along the axes that centroids lie along.
+const NEAR: f32 = 0.75;
 /// Rows encoded at a time; bounds what building holds beside the rows themselves.
 const CHUNK: usize = 1 << 15;
 
@@ -45,39 +54,37 @@ impl Ivf {
         if n < Bits::Four.centroids() {
             return Err(Error::range("vectors", "at least 16 rows (or build a flat index)", n));
         }
-        let count = lists.lists.unwrap_or_else(|| (4.0 * (n as f64).sqrt()) as usize).min(n);
-        let parts = lists.parts.unwrap_or_else(|| dim.div_ceil(4).min(ByteTables::PARTS));
+        let count = lists.lists.unwrap_or_else(|| (LISTS * (n as f64).sqrt()) as usize).min(n);
         if lists.lists.is_some_and(|lists| lists == 0 || lists > n) {
             return Err(Error::range("lists", format!("1 to {n} (rows)"), count));
         }
-        if parts == 0 || parts > dim.min(ByteTables::PARTS) {
-            let most = dim.min(ByteTables::PARTS);
+        let most = dim.min(ByteTables::PARTS);
+        if let Some(parts) = lists.parts.filter(|parts| !(1..=most).contains(parts)) {
             return Err(Error::range("parts", format!("1 to {most}"), parts));
         }
-        let means = KMeans {
-            seeding: Seeding::Drawn,
-            iterations: ITERATIONS,
-            rows_per_cluster: ROWS_PER_LIST,
-            seed,
-            ..KMeans::new(count)
+        let principal = Principal::new(rows, threads, cancel)?;
+        let columns = match lists.parts {
+            Some(parts) => (4 * parts).min(dim),
+            None => principal.holding(KEPT),
         };
-        let centroids = means.fit(rows, threads, cancel)?.centroids;
-        let nearest = cluster::assign(rows, centroids.view(), threads, cancel)?;
+        let parts = lists.parts.unwrap_or_else(|| columns.div_ceil(4).min(ByteTables::PARTS));
+        let near = principal.holding(NEAR).min(columns);
+        let axes = principal.first(columns);
+        let (centroids, nearest) = cluster(&axes, near, rows, count, seed, threads, cancel)?;
         let order = Order::new(&nearest, count);
-        let spreads = spreads(&nearest, count);
-        let (coarse, centroids) =
-            Coarse::new(metric, &centroids, spreads, parts, seed, threads, cancel)?;
-        let coder = Coder { metric, rows, centroids: centroids.view(), nearest: &nearest };
+        let coder = Coder { metric, rows, axes: &axes, centroids: &centroids, nearest: &nearest };
         let quantizer = coder.train(parts, seed, threads, cancel)?;
-        let codes = coder.encode(&quantizer, &order, threads, cancel)?;
+        let (codes, spreads) = coder.encode(&quantizer, &order, threads, cancel)?;
         let vectors = Rows::gather(rows, &order.rows, storage, threads, cancel)?;
         Ok(Self {
             metric,
             dim,
+            axes,
+            columns: column_order(columns, parts),
             codebooks: Column::Owned(quantizer.codebooks().to_vec()),
             quantizer,
-            coarse,
-            code_starts: code_starts(&order.ends, parts),
+            coarse: Coarse::new(metric, centroids, spreads),
+            bounds: bounds(&order.ends, parts),
             starts: Column::Owned(order.ends),
             codes: Column::Owned(codes),
             rows: Column::Owned(order.rows),
@@ -85,6 +92,33 @@ impl Ivf {
             vectors,
         })
     }
+}
+
+/// Centroids along the first `near` axes, and the nearest of them to each row.
+fn cluster(
+    axes: &Axes,
+    near: usize,
+    rows: MatrixRef<'_>,
+    count: usize,
+    seed: u64,
+    threads: Threads,
+    cancel: &Cancel,
+) -> Result<(Centroids, Vec<Nearest>)> {
+    let mut turned = Matrix::zeros(rows.rows(), near);
+    threads.chunks_mut(turned.data_mut(), near, BLOCK, cancel, |first, out| {
+        let rows = rows.slice(first..first + out.len() / near);
+        axes.turn(rows, true, near, &mut Turning::default(), out)
+    })?;
+    let means = KMeans {
+        seeding: Seeding::Drawn,
+        iterations: ITERATIONS,
+        rows_per_cluster: ROWS_PER_LIST,
+        seed,
+        ..KMeans::new(count)
+    };
+    let centroids = means.fit(turned.view(), threads, cancel)?.centroids;
+    let nearest = cluster::assign(turned.view(), centroids.view(), threads, cancel)?;
+    Ok((Centroids::new(&centroids), nearest))
 }
 
 impl Order {
@@ -104,36 +138,29 @@ impl Order {
     }
 }
 
-fn spreads(nearest: &[Nearest], lists: usize) -> Vec<f32> {
-    let mut sums = vec![(0.0f64, 0u32); lists];
-    for found in nearest {
-        let (sum, count) = &mut sums[found.centroid as usize];
-        *sum += f64::from(found.distance);
-        *count += 1;
-    }
-    sums.iter().map(|(sum, count)| (sum / f64::from((*count).max(1))).sqrt() as f32).collect()
-}
-
 /// What codes stand for.
 struct Coder<'a> {
     metric: Metric,
     rows: MatrixRef<'a>,
-    centroids: MatrixRef<'a>,
+    axes: &'a Axes,
+    centroids: &'a Centroids,
     nearest: &'a [Nearest],
 }
 
 impl Coder<'_> {
-    /// What the codes of these rows have to stand for: under dot and cosine the rest after the
-    /// centroid, under l2 the row.
+    /// What the codes of these rows have to stand for, along the axes: under dot and cosine the rest
+    /// after the centroid, under l2 the row.
     fn targets(&self, rows: &[u32], threads: Threads, cancel: &Cancel) -> Result<Matrix> {
-        let dim = self.rows.dim();
-        let mut out = Matrix::zeros(rows.len(), dim);
-        threads.chunks_mut(out.data_mut(), dim, BLOCK, cancel, |first, chunk| {
-            for (out, &row) in chunk.chunks_exact_mut(dim).zip(&rows[first..]) {
-                out.copy_from_slice(self.rows.row(row as usize));
-                if self.metric != Metric::L2 {
-                    let list = self.nearest[row as usize].centroid as usize;
-                    out.iter_mut().zip(self.centroids.row(list)).for_each(|(x, c)| *x -= c);
+        let columns = self.axes.len();
+        let mut out = Matrix::zeros(rows.len(), columns);
+        threads.chunks_mut(out.data_mut(), columns, BLOCK, cancel, |first, chunk| {
+            let rows = &rows[first..first + chunk.len() / columns];
+            let picks: Vec<_> = rows.iter().map(|&row| row as usize).collect();
+            let gathered = self.rows.gather(&picks);
+            self.axes.turn(gathered.view(), true, columns, &mut Turning::default(), chunk)?;
+            if self.metric != Metric::L2 {
+                for (out, &row) in chunk.chunks_exact_mut(columns).zip(&picks) {
+                    self.centroids.take_off(self.nearest[row].centroid as usize, out);
                 }
             }
             Ok(())
@@ -153,25 +180,26 @@ impl Coder<'_> {
         let count = n.min(TRAIN);
         let sample: Vec<_> =
             (0..count).map(|i| (i as u64 * n as u64 / count as u64) as u32).collect();
-        let targets = self.targets(&sample, threads, cancel)?;
+        let targets = in_order(&self.targets(&sample, threads, cancel)?, parts);
         ProductQuantizer::train(targets.view(), parts, Bits::Four, seed, threads, cancel)
     }
 
-    /// Packed codes, list after list, each from a block of its own.
+    /// Packed codes, list after list, each from a block of its own, and how far the rows of each list
+    /// spread.
     fn encode(
         &self,
         quantizer: &ProductQuantizer,
         order: &Order,
         threads: Threads,
         cancel: &Cancel,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<(Vec<u8>, Vec<f32>)> {
         let parts = quantizer.parts();
-        let mut packed = Vec::new();
+        let (mut packed, mut spreads) = (Vec::new(), Vec::new());
         for lists in chunks_of_lists(&order.ends) {
             let first = order.ends[lists.start] as usize;
             let rows = &order.rows[first..order.ends[lists.end] as usize];
             let targets = self.targets(rows, threads, cancel)?;
-            let codes = quantizer.encode(targets.view(), threads, cancel)?;
+            let codes = quantizer.encode(in_order(&targets, parts).view(), threads, cancel)?;
             for list in lists {
                 cancel.check()?;
                 let range =
@@ -179,10 +207,28 @@ impl Coder<'_> {
                 let own = &codes.bytes()[range.start * parts..range.end * parts];
                 packed
                     .extend_from_slice(Packed::pack(&Codes::new(own, parts, Bits::Four)?).bytes());
+                spreads.push(spread(targets.view().slice(range)));
             }
         }
-        Ok(packed)
+        Ok((packed, spreads))
     }
+}
+
+/// Root of the mean square of `rows`; 0 of none.
+fn spread(rows: MatrixRef<'_>) -> f32 {
+    let kernels = Kernels::best();
+    let sum: f64 = rows.iter().map(|row| f64::from(kernels.dot(row, row))).sum();
+    (sum / rows.rows().max(1) as f64).sqrt() as f32
+}
+
+/// `rows` with their columns in the order of parts.
+fn in_order(rows: &Matrix, parts: usize) -> Matrix {
+    let columns = column_order(rows.view().dim(), parts);
+    let mut out = Matrix::zeros(rows.view().rows(), columns.len());
+    for (out, row) in out.data_mut().chunks_exact_mut(columns.len()).zip(rows.view().iter()) {
+        out.iter_mut().zip(&columns).for_each(|(out, &column)| *out = row[column as usize]);
+    }
+    out
 }
 
 /// Neighbouring lists that hold about [`CHUNK`] rows together, or one that holds more.

@@ -16,6 +16,7 @@ impl Ivf {
     ) -> Result<()> {
         self.positions_of_rows()?;
         finite(&self.codebooks, "codebooks")?;
+        self.axes.check()?;
         self.coarse.check()?;
         self.vectors.check(metric, threads, cancel, |_, _, _| Ok(()))
     }

@@ -1,49 +1,34 @@
 //! Which lists a query looks into, and in which order, by whole numbers.
 //!
-//! Centroids are kept as bytes of one scale, and what is left of a row is taken from those, so that
-//! q·c is the product of bytes up to the rounding of the query. Where there are many lists, 4-bit
-//! codes of the centroids name those that are worth the product.
+//! Centroids are kept in six bits a number, along the first axes only: what they leave out of a row is
+//! left to its code. So q·c is an exact sum of whole numbers up to the rounding of the query, and all
+//! centroids are asked, in one product.
 
 use std::sync::Arc;
 
-use super::Shape;
 use super::check::finite;
 use crate::dense::Metric;
-use crate::kernels::{BLOCK, Kernels, padded};
-use crate::quantize::{Bits, ByteTables, Packed, ProductQuantizer};
+use crate::kernels::{Heights, Kernels, MOST_OUTLINED, Outline, padded};
 use crate::store::{Column, Sections, Segment};
-use crate::{Cancel, Matrix, Result, Threads};
+use crate::{Matrix, Result};
 
-/// From so many lists on, their codes are asked first.
-const MANY: usize = 256;
-/// Lists that the codes name for each that is looked into, and beyond. With 3 a search loses less than
-/// a thousandth of recall on real text vectors, with 2 twice that.
-const NAMED: usize = 3;
-const NAMED_AT_LEAST: usize = 16;
-/// Centroids that one product takes.
-const TOGETHER: usize = 4;
 /// How far beyond its centroid a list may reach towards the query, in spreads.
-const REACH: f32 = 0.2;
+const REACH: f32 = 0.25;
 
 /// The centroids of the lists.
 #[derive(Debug)]
 pub(super) struct Coarse {
     metric: Metric,
-    dim: usize,
-    /// What one of a centroid's bytes is worth.
-    scale: Column<f32>,
+    /// Axes that a centroid lies along.
+    columns: usize,
     centroids: Column<i8>,
+    outline: Outline,
+    /// What one of a centroid's numbers is worth.
+    scales: Column<f32>,
     /// Root of the mean squared distance of a list's rows to its centroid.
     spreads: Column<f32>,
-    sketch: Option<Sketch>,
-}
-
-/// Codes of the centroids.
-#[derive(Debug)]
-struct Sketch {
-    quantizer: ProductQuantizer,
-    codebooks: Column<f32>,
-    codes: Column<u8>,
+    /// Half of |c|² under l2, else nothing.
+    halves: Vec<f32>,
 }
 
 /// A list worth a look.
@@ -56,240 +41,248 @@ pub(super) struct Near {
     pub(super) base: f32,
 }
 
+/// Products of some queries with all centroids.
+#[derive(Debug, Default)]
+pub(super) struct Products {
+    whole: Vec<i8>,
+    /// What one step of a query is worth.
+    steps: Vec<f32>,
+    sums: Vec<i32>,
+}
+
 /// Buffers of one query.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    entries: Vec<f32>,
-    tables: ByteTables,
-    sums: Vec<u16>,
-    counts: Vec<u32>,
-    whole: Vec<i16>,
-    named: Vec<usize>,
-    rows: Vec<i8>,
-    products: Vec<i32>,
-    order: Vec<(u64, f32)>,
+    reaches: Vec<f32>,
+    places: Vec<u32>,
+    order: Vec<u64>,
+}
+
+/// Centroids in whole numbers, at most [`MOST_OUTLINED`] either way, with one scale each.
+pub(super) struct Centroids {
+    numbers: Vec<i8>,
+    scales: Vec<f32>,
+}
+
+impl Centroids {
+    pub(super) fn new(centroids: &Matrix) -> Self {
+        let columns = centroids.view().dim();
+        let mut numbers = vec![0; centroids.view().data().len()];
+        let rows = numbers.chunks_exact_mut(columns).zip(centroids.view().iter());
+        let scales = rows.map(|(out, centroid)| to_whole(centroid, out)).collect();
+        Self { numbers, scales }
+    }
+
+    /// Takes the centroid of `list` off the first numbers of `row`.
+    pub(super) fn take_off(&self, list: usize, row: &mut [f32]) {
+        let columns = self.numbers.len() / self.scales.len();
+        let own = &self.numbers[list * columns..][..columns];
+        Kernels::best().axpy_i8(-self.scales[list], own, &mut row[..columns]);
+    }
 }
 
 impl Coarse {
-    /// Centroids as bytes, and beside them what those stand for.
-    pub(super) fn new(
-        metric: Metric,
-        centroids: &Matrix,
-        spreads: Vec<f32>,
-        parts: usize,
-        seed: u64,
-        threads: Threads,
-        cancel: &Cancel,
-    ) -> Result<(Self, Matrix)> {
-        let (lists, dim) = (centroids.view().rows(), centroids.view().dim());
-        let largest = centroids.view().data().iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-        let bytes: Vec<i8> =
-            centroids.view().data().iter().map(|x| (x / scale).round() as i8).collect();
-        let kept = bytes.iter().map(|&x| scale * f32::from(x)).collect();
-        let kept = Matrix::new(kept, dim)?;
-        let sketch = if lists >= MANY {
-            let quantizer =
-                ProductQuantizer::train(kept.view(), parts, Bits::Four, seed, threads, cancel)?;
-            let codes = Packed::pack(&quantizer.encode(kept.view(), threads, cancel)?);
-            let codebooks = Column::Owned(quantizer.codebooks().to_vec());
-            Some(Sketch { quantizer, codebooks, codes: Column::Owned(codes.bytes().to_vec()) })
-        } else {
-            None
-        };
-        let coarse = Self {
-            metric,
-            dim,
-            scale: Column::Owned(vec![scale]),
-            centroids: Column::Owned(bytes),
-            spreads: Column::Owned(spreads),
-            sketch,
-        };
-        Ok((coarse, kept))
+    pub(super) fn new(metric: Metric, centroids: Centroids, spreads: Vec<f32>) -> Self {
+        let Centroids { numbers, scales } = centroids;
+        let columns = numbers.len() / scales.len();
+        let (outline, halves) = (outline(&numbers, columns), halves(metric, &numbers, &scales));
+        let (centroids, scales) = (Column::Owned(numbers), Column::Owned(scales));
+        let spreads = Column::Owned(spreads);
+        Self { metric, columns, centroids, outline, scales, spreads, halves }
     }
 
     pub(super) fn open(
         metric: Metric,
-        shape: Shape,
         segment: &Arc<Segment>,
-        dim: usize,
+        lists: usize,
+        columns: usize,
     ) -> Result<Self> {
-        let Shape { lists, parts } = shape;
-        let sketch = if lists >= MANY {
-            let codebooks: Column<f32> =
-                Column::open(segment, "list codebooks", dim.checked_mul(Bits::Four.centroids()))?;
-            let books = codebooks.all()?.to_vec();
-            let quantizer = ProductQuantizer::new(dim, parts, Bits::Four, books)
-                .map_err(|error| segment.refuse(error))?;
-            let codes = Column::open(segment, "list codes", Some(Packed::size(lists, parts)))?;
-            Some(Sketch { quantizer, codebooks, codes })
-        } else {
-            None
-        };
-        Ok(Self {
-            metric,
-            dim,
-            scale: Column::open(segment, "centroid scale", Some(1))?,
-            centroids: Column::open(segment, "centroids", lists.checked_mul(dim))?,
-            spreads: Column::open(segment, "spreads", Some(lists))?,
-            sketch,
-        })
+        let centroids: Column<i8> = Column::open(segment, "centroids", lists.checked_mul(columns))?;
+        let numbers = centroids.all()?;
+        if numbers.iter().any(|x| !(-MOST_OUTLINED..=MOST_OUTLINED).contains(x)) {
+            return Err(segment.refuse("a centroid's number is out of range"));
+        }
+        let scales: Column<f32> = Column::open(segment, "centroid scales", Some(lists))?;
+        let (outline, halves) = (outline(numbers, columns), halves(metric, numbers, scales.all()?));
+        let spreads = Column::open(segment, "spreads", Some(lists))?;
+        Ok(Self { metric, columns, centroids, outline, scales, spreads, halves })
     }
 
     pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
         sections.extend([
-            ("centroid scale", self.scale.bytes()?),
             ("centroids", self.centroids.bytes()?),
+            ("centroid scales", self.scales.bytes()?),
             ("spreads", self.spreads.bytes()?),
         ]);
-        if let Some(sketch) = &self.sketch {
-            sections.push(("list codebooks", sketch.codebooks.bytes()?));
-            sections.push(("list codes", sketch.codes.bytes()?));
-        }
         Ok(())
     }
 
     /// Refuses numbers that are not finite.
     pub(super) fn check(&self) -> Result<()> {
-        finite(&self.scale, "centroid scale")?;
-        finite(&self.spreads, "spreads")?;
-        self.sketch.as_ref().map_or(Ok(()), |sketch| finite(&sketch.codebooks, "list codebooks"))
+        finite(&self.scales, "centroid scales")?;
+        finite(&self.spreads, "spreads")
     }
 
     pub(super) fn lists(&self) -> usize {
         self.spreads.len()
     }
 
-    /// The `wanted` lists that may reach farthest towards `query`, farthest first. All of them if
-    /// that many are wanted; otherwise those that the codes miss are missing.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Multiplies `queries`, along all axes and as many as lie in them, with every centroid.
+    pub(super) fn multiply<'a>(
+        &self,
+        queries: impl ExactSizeIterator<Item = &'a [f32]>,
+        products: &mut Products,
+    ) {
+        let Products { whole, steps, sums } = products;
+        let width = padded(self.columns);
+        whole.resize(queries.len() * width, 0);
+        sums.resize(queries.len() * self.outline.padded_rows(), 0);
+        steps.clear();
+        for (query, whole) in queries.zip(whole.chunks_exact_mut(width)) {
+            steps.push(to_whole(&query[..self.columns], whole));
+        }
+        Kernels::best().outline_dots(whole, &self.outline, sums);
+    }
+
+    /// The `wanted` lists that may reach farthest towards query `i` of `products`, which is `length`
+    /// long, farthest first; of equals the lower.
     pub(super) fn nearest(
         &self,
-        query: &[f32],
+        products: &Products,
+        i: usize,
+        length: f32,
         wanted: usize,
         scratch: &mut Scratch,
         out: &mut Vec<Near>,
     ) -> Result<()> {
-        let kernels = Kernels::best();
-        let lists = self.lists();
-        let wanted = wanted.min(lists);
-        let length = kernels.dot(query, query).sqrt();
-        let reach = if self.metric == Metric::L2 { 0.0 } else { REACH * length };
-        let scale = self.scale.all()?[0];
-        let worth = to_whole(query, &mut scratch.whole) * scale;
-        let (centroids, spreads) = (self.centroids.all()?, self.spreads.all()?);
-        let centroid = |list: usize| &centroids[list * self.dim..(list + 1) * self.dim];
-        scratch.order.clear();
-        let mut offer = |list: usize, product: i32| {
-            let base = product as f32 * worth;
-            let far = match self.metric {
-                // |q − c|² = |q|² − 2q·c + |c|², and |q|² is the same for all.
-                Metric::L2 => {
-                    let square: i32 = centroid(list).iter().map(|&c| i32::from(c).pow(2)).sum();
-                    2.0 * base - square as f32 * (scale * scale)
-                }
-                _ => base + reach * spreads[list],
-            };
-            scratch.order.push((rank(far, list as u32), base));
+        let (kernels, lists) = (Kernels::best(), self.lists());
+        let heights = Heights {
+            sums: &products.sums[i * self.outline.padded_rows()..][..lists],
+            scales: self.scales.all()?,
+            rests: self.spreads.all()?,
+            halves: &self.halves,
+            step: products.steps[i],
+            reach: if self.metric == Metric::L2 { 0.0 } else { REACH * length },
+            level: 0.0,
         };
-        let named = NAMED * wanted + NAMED_AT_LEAST;
-        match &self.sketch {
-            Some(sketch) if named < lists => {
-                let (entries, tables) = (&mut scratch.entries, &mut scratch.tables);
-                match self.metric {
-                    Metric::L2 => sketch.quantizer.l2_bytes(query, entries, tables),
-                    _ => sketch.quantizer.dot_bytes(query, entries, tables),
-                }
-                let sums = &mut scratch.sums;
-                sums.resize(lists.next_multiple_of(BLOCK), 0);
-                kernels.scan(scratch.tables.bytes(), sketch.codes.all()?, sums);
-                let sums = &mut sums[..lists];
-                if reach > 0.0 && scratch.tables.step() > 0.0 {
-                    let steps = reach / scratch.tables.step();
-                    for (sum, spread) in sums.iter_mut().zip(spreads) {
-                        *sum = sum.saturating_add((spread * steps) as u16);
-                    }
-                }
-                let least = least_of_best(sums, named, &mut scratch.counts);
-                scratch.named.clear();
-                scratch.named.extend((0..lists).filter(|&list| sums[list] >= least));
-                // Side by side, rows share the loads of the query.
-                for some in scratch.named.chunks(TOGETHER) {
-                    scratch.rows.clear();
-                    some.iter().for_each(|&list| scratch.rows.extend_from_slice(centroid(list)));
-                    let products = &mut [0; TOGETHER][..some.len()];
-                    kernels.dots_i16(&scratch.whole, &scratch.rows, self.dim, products);
-                    some.iter().zip(products).for_each(|(&list, product)| offer(list, *product));
-                }
-            }
-            _ => {
-                scratch.products.resize(lists, 0);
-                kernels.dots_i16(&scratch.whole, centroids, self.dim, &mut scratch.products);
-                (0..lists).for_each(|list| offer(list, scratch.products[list]));
-            }
-        }
-        let order = &mut scratch.order;
+        let Scratch { reaches, places, order } = scratch;
+        reaches.resize(lists, 0.0);
+        let extent = kernels.tops(&heights, reaches);
+        let level = level_of_best(reaches, extent, wanted);
+        places.clear();
+        kernels.places_from(reaches, level, places);
+        order.clear();
+        order.extend(places.iter().map(|&list| rank(reaches[list as usize], list)));
         if wanted < order.len() {
-            order.select_nth_unstable_by_key(wanted, |(rank, _)| *rank);
+            order.select_nth_unstable(wanted);
             order.truncate(wanted);
         }
-        order.sort_unstable_by_key(|(rank, _)| *rank);
+        order.sort_unstable();
         out.clear();
-        out.extend(order.iter().map(|&(rank, base)| {
-            let base = if self.metric == Metric::L2 { 0.0 } else { base };
-            Near { list: rank as u32, reach: far(rank), base }
+        out.extend(order.iter().map(|&rank| {
+            let list = rank as u32;
+            let base = match self.metric {
+                Metric::L2 => 0.0,
+                _ => heights.height(list as usize),
+            };
+            Near { list, reach: reaches[list as usize], base }
         }));
         Ok(())
     }
 }
 
-/// `query` in steps of a 127th of its largest number, as `dots_i16` reads it; returns the step.
-fn to_whole(query: &[f32], out: &mut Vec<i16>) -> f32 {
-    let largest = query.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
-    let step = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    let steps = 1.0 / step;
-    out.clear();
+/// Writes `vector` in whole steps, at most [`MOST_OUTLINED`] either way, and zeros after it; returns the
+/// step.
+fn to_whole(vector: &[f32], out: &mut [i8]) -> f32 {
+    let largest = vector.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
+    let most = f32::from(MOST_OUTLINED);
+    let steps = if largest > 0.0 { most / largest } else { 0.0 };
+    let (numbers, rest) = out.split_at_mut(vector.len());
     // Adding 1.5 · 2²³ rounds to a whole number, which then lies in the lowest bits.
-    out.extend(query.iter().map(|x| (x * steps + 12_582_912.0).to_bits() as i16));
-    out.resize(padded(query.len()), 0);
-    step
+    for (out, x) in numbers.iter_mut().zip(vector) {
+        *out = (x * steps + 12_582_912.0).to_bits() as i8;
+    }
+    rest.fill(0);
+    if largest > 0.0 { largest / most } else { 1.0 }
 }
 
-/// Sorts by `far`, largest first, then by `list`.
-fn rank(far: f32, list: u32) -> u64 {
-    let bits = (far + 0.0).to_bits();
+/// Every number of `centroids`, as what it is times four outlines.
+fn outline(centroids: &[i8], columns: usize) -> Outline {
+    let fours: Vec<i8> = centroids.iter().map(|x| 4 * x).collect();
+    let mut outline = Outline::default();
+    Kernels::best().outline(&fours, columns, &mut outline);
+    outline
+}
+
+fn halves(metric: Metric, numbers: &[i8], scales: &[f32]) -> Vec<f32> {
+    if metric != Metric::L2 {
+        return vec![0.0; scales.len()];
+    }
+    let columns = (numbers.len() / scales.len().max(1)).max(1);
+    let square = |(numbers, scale): (&[i8], &f32)| {
+        let square: i32 = numbers.iter().map(|&x| i32::from(x).pow(2)).sum();
+        0.5 * square as f32 * (scale * scale)
+    };
+    numbers.chunks_exact(columns).zip(scales).map(square).collect()
+}
+
+/// A level that at least `wanted` of `values`, which lie between those of `extent`, reach, and mostly
+/// few more: found by halving.
+fn level_of_best(values: &[f32], extent: [f32; 2], wanted: usize) -> f32 {
+    /// Halvings; more tell no two numbers apart.
+    const MOST: usize = 30;
+    let [mut low, mut high] = extent;
+    if wanted >= values.len() {
+        return low;
+    }
+    for _ in 0..MOST {
+        let level = low + 0.5 * (high - low);
+        let count = Kernels::best().count_from(values, level);
+        if count < wanted {
+            high = level;
+            continue;
+        }
+        low = level;
+        if count <= wanted + wanted / 4 + 4 {
+            break;
+        }
+    }
+    low
+}
+
+/// Sorts by `reach`, largest first, then by `list`.
+fn rank(reach: f32, list: u32) -> u64 {
+    let bits = (reach + 0.0).to_bits();
     let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
     u64::from(!ascending) << 32 | u64::from(list)
 }
 
-fn far(rank: u64) -> f32 {
-    let ascending = !((rank >> 32) as u32);
-    f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
-}
-
-/// The largest number that at least `wanted` of `sums` reach.
-fn least_of_best(sums: &[u16], wanted: usize, counts: &mut Vec<u32>) -> u16 {
-    let most = sums.iter().copied().fold(0, u16::max);
-    counts.clear();
-    counts.resize(usize::from(most) + 1, 0);
-    sums.iter().for_each(|&sum| counts[usize::from(sum)] += 1);
-    let mut above = 0;
-    let reached = counts.iter().rposition(|&count| {
-        above += count as usize;
-        above >= wanted
-    });
-    reached.unwrap_or(0) as u16
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{far, rank};
+    use super::{level_of_best, rank};
 
     #[test]
-    fn ranks_sort_as_numbers_do_and_lead_back() {
+    fn ranks_sort_as_numbers_do() {
         let numbers = [f32::INFINITY, 2.0, 1.0, 1e-40, 0.0, -1e-40, -1.0, f32::NEG_INFINITY];
         assert!(numbers.windows(2).all(|pair| rank(pair[0], 9) < rank(pair[1], 3)));
-        assert!(numbers.iter().all(|&x| far(rank(x, 7)) == x));
         assert_eq!(rank(0.0, 1), rank(-0.0, 1));
         assert!(rank(1.0, 1) < rank(1.0, 2));
+    }
+
+    #[test]
+    fn a_level_is_reached_by_as_many_as_wanted() {
+        let values: Vec<f32> = (0..1000u32).map(|i| ((i * 7919) % 1000) as f32).collect();
+        for wanted in [0, 1, 7, 100, 999, 1000, 2000] {
+            let level = level_of_best(&values, [0.0, 999.0], wanted);
+            let count = values.iter().filter(|&&x| x >= level).count();
+            assert!(count >= wanted.min(1000), "{wanted}: {count}");
+            assert!(count <= wanted + wanted / 4 + 4, "{wanted}: {count}");
+        }
+        let equal = [1.0; 50];
+        assert_eq!(level_of_best(&equal, [1.0, 1.0], 3), 1.0);
     }
 }

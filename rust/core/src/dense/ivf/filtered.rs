@@ -13,7 +13,7 @@
 //! merely deleted forbid nothing because of the query, and need no second look.
 
 use super::Ivf;
-use super::search::{Effort, Scratch};
+use super::search::{Effort, Query, Scratch};
 use crate::dense::filter::Allowed;
 use crate::dense::{Cost, Found};
 use crate::{Cancel, Result};
@@ -63,7 +63,7 @@ impl Ivf {
     /// The best rows found among those that are `allowed`.
     pub(super) fn search_filtered(
         &self,
-        query: &[f32],
+        query: Query<'_>,
         allowed: &Allowed,
         effort: Effort,
         scratch: &mut Scratch,
@@ -81,7 +81,7 @@ impl Ivf {
         }
         let candidates = scratch.best.finish();
         let mut rows = candidates.len() as u64;
-        let best = self.rescore(query, effort.k, candidates)?;
+        let best = self.rescore(query.numbers, effort.k, candidates)?;
         let found = |best, codes, rows| Ok(Found { best, cost: Cost { codes, rows } });
         let last = best.get(effort.k - 1).filter(|_| allowed.is_chosen());
         let (Some(depth), Some(last)) = (scanned.depth, last) else {
@@ -94,26 +94,26 @@ impl Ivf {
             return found(best, codes, rows);
         }
         if 2 * rows >= allowed.count() as u64 {
-            let Found { best, cost } = self.search_allowed(query, effort.k, allowed)?;
+            let Found { best, cost } = self.search_allowed(query.numbers, effort.k, allowed)?;
             return found(best, codes, rows + cost.rows);
         }
         codes += scan(End::From(last.score + beyond, depth), scratch)?.codes as u64;
         let candidates = scratch.best.finish();
         rows += candidates.len() as u64;
-        found(self.rescore(query, effort.k, candidates)?, codes, rows)
+        found(self.rescore(query.numbers, effort.k, candidates)?, codes, rows)
     }
 
     /// By how much the code of the k-th best of all rows says more than its score, and how many rows were
     /// scored to learn it.
     fn beyond(
         &self,
-        query: &[f32],
+        query: Query<'_>,
         effort: Effort,
         depth: Depth,
         scratch: &mut Scratch,
     ) -> Result<(f32, u64)> {
         let compared = scratch.all.best(COMPARED * effort.k);
-        let plain = self.rescore(query, effort.k, compared)?;
+        let plain = self.rescore(query.numbers, effort.k, compared)?;
         let score = plain.last().map_or(depth.kth, |last| last.score);
         Ok((depth.kth - score, compared.len() as u64))
     }

@@ -1,8 +1,9 @@
 //! Lists of like rows, each row kept twice: as a short code and as it is.
 //!
 //! ```text
-//! build    centroids by k-means; each row to its nearest; what is left of it to a 4-bit code
-//! search   for each query:
+//! build    turn the rows to their principal axes; centroids by k-means along the first of them;
+//!          each row to its nearest; what is left of it to a 4-bit code, along most of them
+//! search   turn the query; for each query:
 //!            rank the lists by the score their rows may have, take the first `probes`
 //!            scan their codes 32 at a time, keep the `rescore` best
 //!            score those exactly, keep the `k` best
@@ -12,6 +13,7 @@
 //! lists and only a constant is a list's own. Under l2 it stands for x itself, for the same reason.
 //! Positions number the rows in the order of their lists; `rows` leads back to the order of ids.
 
+mod axes;
 mod build;
 mod check;
 mod coarse;
@@ -29,6 +31,7 @@ use super::score::Metric;
 use crate::Result;
 use crate::quantize::{Bits, ByteTables, Packed, ProductQuantizer};
 use crate::store::{Column, Sections, Segment};
+use axes::Axes;
 use coarse::Coarse;
 
 /// How to build the lists; what is `None` follows from the number of rows and columns.
@@ -37,7 +40,8 @@ use coarse::Coarse;
 pub struct Lists {
     /// How many lists; 4√rows if `None`.
     pub lists: Option<usize>,
-    /// Parts of a code, half a byte each; one for four columns if `None`.
+    /// Parts of a code, half a byte each, for four of the principal axes; as many as hold 95 % of the rows'
+    /// energy if `None`.
     pub parts: Option<usize>,
 }
 
@@ -47,6 +51,19 @@ pub struct Lists {
 pub(super) struct Shape {
     lists: usize,
     parts: usize,
+    /// Axes that codes lie along.
+    columns: usize,
+    /// Axes that centroids lie along.
+    near: usize,
+}
+
+/// Where a list begins.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// The position of its first row.
+    position: usize,
+    /// Its first byte among the codes.
+    code: usize,
 }
 
 /// Rows in lists.
@@ -54,13 +71,15 @@ pub(super) struct Shape {
 pub(super) struct Ivf {
     metric: Metric,
     dim: usize,
+    axes: Axes,
+    /// The axes in the order of the quantizer's columns.
+    columns: Vec<u32>,
     quantizer: ProductQuantizer,
     codebooks: Column<f32>,
     coarse: Coarse,
-    /// List `l` holds positions `starts[l]..starts[l + 1]`.
     starts: Column<u64>,
-    /// Where the codes of each list begin; each list fills whole blocks.
-    code_starts: Vec<usize>,
+    /// The same once more, and where the last ends.
+    bounds: Vec<Bound>,
     codes: Column<u8>,
     /// The row at each position.
     rows: Column<u32>,
@@ -79,30 +98,37 @@ impl Ivf {
         rows: usize,
         dim: usize,
     ) -> Result<Self> {
-        let Shape { lists, parts } = shape;
-        if lists == 0 || parts > ByteTables::PARTS {
-            return Err(segment.refuse(format!("{lists} lists of {parts} parts are out of range")));
+        let Shape { lists, parts, columns, near } = shape;
+        if lists == 0
+            || parts > ByteTables::PARTS
+            || columns > dim
+            || !(1..=columns).contains(&near)
+        {
+            return Err(segment.refuse(format!("a shape of {shape:?} is out of range")));
         }
         let refuse = |error| segment.refuse(error);
         let codebooks: Column<f32> =
-            Column::open(segment, "codebooks", dim.checked_mul(Bits::Four.centroids()))?;
-        let quantizer = ProductQuantizer::new(dim, parts, Bits::Four, codebooks.all()?.to_vec())
-            .map_err(refuse)?;
+            Column::open(segment, "codebooks", columns.checked_mul(Bits::Four.centroids()))?;
+        let quantizer =
+            ProductQuantizer::new(columns, parts, Bits::Four, codebooks.all()?.to_vec())
+                .map_err(refuse)?;
         let starts: Column<u64> = Column::open(segment, "list starts", lists.checked_add(1))?;
         let ends = starts.all()?;
         let ascending = ends.is_sorted() && ends[0] == 0 && ends[lists] == rows as u64;
         if !ascending {
             return Err(segment.refuse("the lists do not hold the rows"));
         }
-        let code_starts = code_starts(ends, parts);
+        let bounds = bounds(ends, parts);
         Ok(Self {
             metric,
             dim,
+            axes: Axes::open(segment, columns, dim)?,
+            columns: column_order(columns, parts),
             quantizer,
             codebooks,
-            coarse: Coarse::open(metric, shape, segment, dim)?,
-            codes: Column::open(segment, "codes", code_starts.last().copied())?,
-            code_starts,
+            coarse: Coarse::open(metric, segment, lists, near)?,
+            codes: Column::open(segment, "codes", bounds.last().map(|end| end.code))?,
+            bounds,
             starts,
             rows: Column::open(segment, "rows", Some(rows))?,
             positions: OnceLock::new(),
@@ -111,6 +137,7 @@ impl Ivf {
     }
 
     pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
+        self.axes.sections(sections)?;
         self.coarse.sections(sections)?;
         sections.extend([
             ("codebooks", self.codebooks.bytes()?),
@@ -122,7 +149,12 @@ impl Ivf {
     }
 
     pub(super) fn shape(&self) -> Shape {
-        Shape { lists: self.lists(), parts: self.quantizer.parts() }
+        Shape {
+            lists: self.lists(),
+            parts: self.quantizer.parts(),
+            columns: self.axes.len(),
+            near: self.coarse.columns(),
+        }
     }
 
     pub(super) fn lists(&self) -> usize {
@@ -135,13 +167,15 @@ impl Ivf {
         self.vectors.read(position, out)
     }
 
-    fn codes_of(&self, list: usize) -> Result<&[u8]> {
-        self.codes.get(self.code_starts[list]..self.code_starts[list + 1])
+    /// Where the codes of `list` lie.
+    #[inline]
+    fn code_range(&self, list: usize) -> Range<usize> {
+        self.bounds[list].code..self.bounds[list + 1].code
     }
 
-    fn positions(&self, list: usize) -> Result<Range<usize>> {
-        let ends = self.starts.get(list..list + 2)?;
-        Ok(ends[0] as usize..ends[1] as usize)
+    #[inline]
+    fn positions(&self, list: usize) -> Range<usize> {
+        self.bounds[list].position..self.bounds[list + 1].position
     }
 
     /// The position of each row, by row; found at the first call.
@@ -159,13 +193,26 @@ impl Ivf {
     }
 }
 
-/// Where the codes of lists with these ends begin, and where the last end.
-fn code_starts(ends: &[u64], parts: usize) -> Vec<usize> {
-    let mut at = 0;
-    let mut starts = vec![0];
-    starts.extend(ends.windows(2).map(|ends| {
-        at += Packed::size((ends[1] - ends[0]) as usize, parts);
-        at
+/// `columns` axes dealt out to `parts`, to and fro, so that each part gets some of much energy and some
+/// of little: part after part its axes.
+fn column_order(columns: usize, parts: usize) -> Vec<u32> {
+    let part = |column: usize| match (column / parts, column % parts) {
+        (round, place) if round % 2 == 0 => place,
+        (_, place) => parts - 1 - place,
+    };
+    let mut order: Vec<u32> = (0..columns as u32).collect();
+    order.sort_by_key(|&column| part(column as usize));
+    order
+}
+
+/// Where lists with these ends begin, each with codes in blocks of its own, and where the last ends.
+fn bounds(ends: &[u64], parts: usize) -> Vec<Bound> {
+    let mut last = Bound { position: 0, code: 0 };
+    let mut bounds = vec![last];
+    bounds.extend(ends[1..].iter().map(|&end| {
+        let position = end as usize;
+        last = Bound { position, code: last.code + Packed::size(position - last.position, parts) };
+        last
     }));
-    starts
+    bounds
 }

@@ -1,9 +1,9 @@
 //! From a query to its best rows.
 
-use super::Ivf;
-use super::coarse::{self, Near};
+use super::coarse::{self, Near, Products};
 use super::filtered::{Depth, End, Scanned};
 use super::select::Best;
+use super::{Ivf, axes};
 use crate::dense::filter::{Allowed, Bits, Filter};
 use crate::dense::{Cost, Found, Metric, Search};
 use crate::kernels::{Kernels, MOST_ENTRY, Passing};
@@ -27,7 +27,10 @@ const ROWS_AHEAD: usize = 4;
 /// Buffers of one query, used again by the next.
 #[derive(Default)]
 pub(super) struct Scratch {
+    aim: Aim,
     coarse: coarse::Scratch,
+    /// The query in the order of the quantizer's columns.
+    columns: Vec<f32>,
     lists: Vec<Near>,
     seen: Vec<bool>,
     /// Lists looked into, in that order; again if looked into again.
@@ -38,6 +41,21 @@ pub(super) struct Scratch {
     pub(super) best: Best,
     /// What would be kept without a filter.
     pub(super) all: Best,
+}
+
+/// What some queries have in common with the axes and the centroids.
+#[derive(Default)]
+struct Aim {
+    turning: axes::Scratch,
+    turned: Vec<f32>,
+    products: Products,
+}
+
+/// One query, and its place among those that were aimed together.
+#[derive(Clone, Copy)]
+pub(super) struct Query<'a> {
+    pub(super) numbers: &'a [f32],
+    place: usize,
 }
 
 /// One query's way through the lists.
@@ -80,7 +98,7 @@ impl<'a> Scan<'a> {
     /// Offers the codes of one list.
     fn list(&mut self, near: Near) -> Result<()> {
         let list = near.list as usize;
-        let positions = self.ivf.positions(list)?;
+        let positions = self.ivf.positions(list);
         self.codes += positions.len();
         // Far beyond what a score can be, and far from the ends of i32.
         let base = ((near.base - self.top) * self.steps).clamp(-1e9, 1e9) as i32;
@@ -88,7 +106,7 @@ impl<'a> Scan<'a> {
         if least > self.most {
             return Ok(());
         }
-        let codes = self.ivf.codes_of(list)?;
+        let codes = self.ivf.codes.get(self.ivf.code_range(list))?;
         self.passing.clear();
         let least = least.max(0) as u16;
         Kernels::best().scan_from(self.tables.bytes(), codes, least, self.passing);
@@ -189,18 +207,42 @@ impl Ivf {
         let effort = self.effort(k, search);
         let found = threads.blocks(queries.rows(), ROUND, cancel, |round| {
             let mut scratch = Scratch::default();
-            let one = |i: usize| {
-                let (query, allowed) = (queries.row(i), filter.of(i));
+            self.aim(queries.slice(round.clone()), &mut scratch.aim)?;
+            let one = |(place, i): (usize, usize)| {
+                let (numbers, allowed) = (queries.row(i), filter.of(i));
                 match allowed {
                     Some(allowed) if self.exact_is_cheaper(allowed, effort) => {
-                        self.search_allowed(query, k, allowed)
+                        self.search_allowed(numbers, k, allowed)
                     }
-                    _ => self.search_one(query, allowed, effort, &mut scratch, cancel),
+                    _ => {
+                        let query = Query { numbers, place };
+                        self.search_one(query, allowed, effort, &mut scratch, cancel)
+                    }
                 }
             };
-            round.map(one).collect::<Result<Vec<_>>>()
+            round.enumerate().map(one).collect::<Result<Vec<_>>>()
         })?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Turns `queries` to the axes and multiplies them with the centroids.
+    fn aim(&self, queries: MatrixRef<'_>, aim: &mut Aim) -> Result<()> {
+        let Aim { turning, turned, products } = aim;
+        let columns = self.axes.len();
+        turned.resize(queries.rows() * columns, 0.0);
+        // Under dot and cosine the mean's share of a score is the same for all rows.
+        let centred = self.metric == Metric::L2;
+        self.axes.turn(queries, centred, columns, turning, turned)?;
+        self.coarse.multiply(turned.chunks_exact(columns), products);
+        Ok(())
+    }
+
+    /// About how many multiplications a search without filters takes for each query.
+    pub(in crate::dense) fn work(&self, search: &Search<'_>) -> usize {
+        let Effort { probes, rescore, .. } = self.effort(search.k, search);
+        let codes = probes.saturating_mul(self.rows.len()) / self.lists();
+        let ranking = self.axes.len() * self.dim + self.lists() * self.coarse.columns();
+        ranking + codes * self.quantizer.parts() + rescore.min(codes) * self.dim
     }
 
     fn effort(&self, k: usize, search: &Search<'_>) -> Effort {
@@ -242,16 +284,19 @@ impl Ivf {
 
     fn search_one(
         &self,
-        query: &[f32],
+        query: Query<'_>,
         allowed: Option<&Allowed>,
         effort: Effort,
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Found> {
-        let Scratch { entries, tables, .. } = scratch;
+        let Scratch { aim, columns, entries, tables, .. } = scratch;
+        let turned = &aim.turned[query.place * self.columns.len()..][..self.columns.len()];
+        columns.clear();
+        columns.extend(self.columns.iter().map(|&column| turned[column as usize]));
         match self.metric {
-            Metric::L2 => self.quantizer.l2_bytes(query, entries, tables),
-            _ => self.quantizer.dot_bytes(query, entries, tables),
+            Metric::L2 => self.quantizer.l2_bytes(columns, entries, tables),
+            _ => self.quantizer.dot_bytes(columns, entries, tables),
         }
         if let Some(allowed) = allowed {
             return self.search_filtered(query, allowed, effort, scratch, cancel);
@@ -259,7 +304,7 @@ impl Ivf {
         let scanned = self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?;
         let candidates = scratch.best.finish();
         let cost = Cost { codes: scanned.codes as u64, rows: candidates.len() as u64 };
-        Ok(Found { best: self.rescore(query, effort.k, candidates)?, cost })
+        Ok(Found { best: self.rescore(query.numbers, effort.k, candidates)?, cost })
     }
 
     /// The lists that a search of `query` looks into, in that order, what it costs, and how many of the
@@ -276,11 +321,13 @@ impl Ivf {
         if let Some(allowed) = allowed.filter(|some| self.exact_is_cheaper(some, effort)) {
             return Ok((Vec::new(), Cost { codes: 0, rows: allowed.count() as u64 }, 0));
         }
+        self.aim(MatrixRef::new(query, self.dim)?, &mut scratch.aim)?;
+        let query = Query { numbers: query, place: 0 };
         let Found { cost, .. } = self.search_one(query, allowed, effort, &mut scratch, cancel)?;
         let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
         let mut filtered = 0;
         for &list in &scratch.probed {
-            let positions = self.positions(list as usize)?;
+            let positions = self.positions(list as usize);
             let passing = |places: &Bits| places.count(positions.clone());
             filtered += (positions.len() - places.map_or(positions.len(), passing)) as u64;
         }
@@ -297,22 +344,24 @@ impl Ivf {
     /// few at first, and more when those are done.
     pub(super) fn scan_lists(
         &self,
-        query: &[f32],
+        query: Query<'_>,
         places: Option<&Bits>,
         effort: Effort,
         mut end: End,
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Scanned> {
-        let Scratch { coarse, lists, seen, probed, tables, passing, best, all, .. } = scratch;
+        let Scratch { aim, coarse, lists, seen, probed, tables, passing, best, all, .. } = scratch;
         let kernels = Kernels::best();
         // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
+        let length = kernels.dot(query.numbers, query.numbers).sqrt();
         let slack = match self.metric {
             Metric::L2 => f32::INFINITY,
-            _ => effort.slack * kernels.dot(query, query).sqrt(),
+            _ => effort.slack * length,
         };
         let mut ranked = if slack.is_finite() { effort.probes.min(FIRST) } else { effort.probes };
-        self.coarse.nearest(query, ranked, coarse, lists)?;
+        let (products, place) = (&aim.products, query.place);
+        self.coarse.nearest(products, place, length, ranked, coarse, lists)?;
         let all = (places.is_some() && matches!(end, End::Effort)).then_some(all);
         let mut scan = Scan::new(self, places, lists, tables, passing, best, all);
         scan.start(effort, end);
@@ -327,7 +376,7 @@ impl Ivf {
                     continue;
                 }
                 if let Some(next) = lists.get(at + AHEAD) {
-                    kernels.prefetch(self.codes_of(next.list as usize)?);
+                    kernels.prefetch(self.codes.peek(self.code_range(next.list as usize)));
                 }
                 scan.list(*near)?;
                 probed.push(near.list);
@@ -345,7 +394,7 @@ impl Ivf {
                 return Ok(scan.done(end));
             }
             ranked *= 4;
-            self.coarse.nearest(query, ranked, coarse, lists)?;
+            self.coarse.nearest(products, place, length, ranked, coarse, lists)?;
         }
     }
 
@@ -360,7 +409,7 @@ impl Ivf {
         let mut best = TopK::new(k);
         for (i, &(_, position)) in candidates.iter().enumerate() {
             if let Some(&(_, next)) = candidates.get(i + ROWS_AHEAD) {
-                self.vectors.prefetch(kernels, next as usize)?;
+                self.vectors.prefetch(kernels, next as usize);
             }
             let position = position as usize;
             let score = self.vectors.score(self.metric, kernels, query, position)?;
