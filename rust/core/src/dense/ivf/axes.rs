@@ -272,7 +272,7 @@ mod tests {
     fn all_axes_keep_products_and_the_first_hold_the_energy() {
         let (count, dim) = (400, 40);
         let rows = rows(count, dim);
-        let principal = Principal::new(rows.view(), Threads::ONE, &Cancel::new()).unwrap();
+        let principal = Principal::new(rows.view(), Threads::ONE, &Cancel::new()).expect("rows");
         assert!(principal.energies.is_sorted_by(|a, b| a >= b));
         // The first column alone spreads as much as all others together.
         let all: f32 = principal.energies.iter().sum();
@@ -280,8 +280,8 @@ mod tests {
         assert_eq!((principal.holding(0.5), principal.holding(1.0)), (32, 40));
         let axes = principal.first(dim);
         let mut turned = vec![0.0; count * dim];
-        axes.turn(rows.view(), true, dim, &mut Scratch::default(), &mut turned).unwrap();
-        let mean = axes.mean.all().unwrap();
+        axes.turn(rows.view(), true, dim, &mut Scratch::default(), &mut turned).expect("in memory");
+        let mean = axes.mean.all().expect("in memory");
         let centred = |i: usize| rows.view().row(i).iter().zip(mean).map(|(x, mean)| x - mean);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         for (i, j) in [(0, 0), (1, 2), (3, 399), (17, 17)] {
@@ -292,17 +292,17 @@ mod tests {
         // The first axes alone are the same numbers.
         let mut first = vec![0.0; 7];
         let one = rows.view().slice(3..4);
-        axes.turn(one, true, 7, &mut Scratch::default(), &mut first).unwrap();
+        axes.turn(one, true, 7, &mut Scratch::default(), &mut first).expect("in memory");
         assert_eq!(first, turned[3 * dim..][..7]);
     }
 
     #[test]
     fn rows_without_any_spread_have_axes_too() {
-        let rows = Matrix::new(vec![3.0; 20 * 5], 5).unwrap();
-        let principal = Principal::new(rows.view(), Threads::ONE, &Cancel::new()).unwrap();
+        let rows = Matrix::new(vec![3.0; 20 * 5], 5).expect("whole rows");
+        let principal = Principal::new(rows.view(), Threads::ONE, &Cancel::new()).expect("rows");
         let axes = principal.first(5);
         let mut turned = vec![f32::NAN; 100];
-        axes.turn(rows.view(), true, 5, &mut Scratch::default(), &mut turned).unwrap();
+        axes.turn(rows.view(), true, 5, &mut Scratch::default(), &mut turned).expect("in memory");
         assert_eq!(turned, [0.0; 100]);
     }
 }
