@@ -84,7 +84,7 @@ class Ours:
         if index.lists is None:
             return [()]
         rescore = (40, 60, 100, 200, 300) if self.thorough else (60, 100, 200)
-        fixed = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35)
+        fixed = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6)
         slacks = (0, 20, 40, 60, 80, 110, 150, 200, 280)
         settings = {(part, rows, _NEVER) for part in fixed for rows in rescore}
         settings |= {(part, r, slack) for part in (0.08, 0.3) for r in rescore for slack in slacks}

@@ -73,6 +73,11 @@ impl Principal {
                 columns.row_mut(j)[i] = x - mean;
             }
         }
+        // Their squares then neither overflow nor vanish.
+        let largest = columns.view().data().iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        if largest > 0.0 {
+            columns.data_mut().iter_mut().for_each(|x| *x /= largest);
+        }
         let mut covariance = products(columns.view(), columns.view(), threads, cancel)?;
         let energy: f64 = (0..dim).map(|i| f64::from(covariance.row_mut(i)[i])).sum();
         let scale = if energy > 0.0 { (dim as f64 / energy) as f32 } else { 0.0 };
@@ -294,6 +299,20 @@ mod tests {
         let one = rows.view().slice(3..4);
         axes.turn(one, true, 7, &mut Scratch::default(), &mut first).expect("in memory");
         assert_eq!(first, turned[3 * dim..][..7]);
+    }
+
+    #[test]
+    fn axes_do_not_depend_on_how_large_the_rows_are() {
+        let axes = |rows: &Matrix| {
+            let principal = Principal::new(rows.view(), Threads::ONE, &Cancel::new());
+            principal.expect("rows").first(20).bytes.all().expect("in memory").to_vec()
+        };
+        let rows = rows(100, 30);
+        for factor in [2.0f32.powi(55), 2.0f32.powi(-80)] {
+            let scaled = rows.view().data().iter().map(|x| x * factor).collect();
+            let scaled = Matrix::new(scaled, 30).expect("whole rows");
+            assert_eq!(axes(&scaled), axes(&rows), "{factor}");
+        }
     }
 
     #[test]

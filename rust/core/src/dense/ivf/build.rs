@@ -51,17 +51,7 @@ impl Ivf {
     ) -> Result<Self> {
         let rows = rows.view();
         let (n, dim) = (rows.rows(), rows.dim());
-        if n < Bits::Four.centroids() {
-            return Err(Error::range("vectors", "at least 16 rows (or build a flat index)", n));
-        }
-        let count = lists.lists.unwrap_or_else(|| (LISTS * (n as f64).sqrt()) as usize).min(n);
-        if lists.lists.is_some_and(|lists| lists == 0 || lists > n) {
-            return Err(Error::range("lists", format!("1 to {n} (rows)"), count));
-        }
-        let most = dim.min(ByteTables::PARTS);
-        if let Some(parts) = lists.parts.filter(|parts| !(1..=most).contains(parts)) {
-            return Err(Error::range("parts", format!("1 to {most}"), parts));
-        }
+        let count = expect_lists(lists, n, dim)?;
         let principal = Principal::new(rows, threads, cancel)?;
         let columns = match lists.parts {
             Some(parts) => (4 * parts).min(dim),
@@ -92,6 +82,22 @@ impl Ivf {
             vectors,
         })
     }
+}
+
+/// How many lists to make of `n` rows of `dim` numbers, if `lists` can be had.
+fn expect_lists(lists: Lists, n: usize, dim: usize) -> Result<usize> {
+    if n < Bits::Four.centroids() {
+        return Err(Error::range("vectors", "at least 16 rows (or build a flat index)", n));
+    }
+    let count = lists.lists.unwrap_or_else(|| (LISTS * (n as f64).sqrt()) as usize).min(n);
+    if lists.lists.is_some_and(|lists| lists == 0 || lists > n) {
+        return Err(Error::range("lists", format!("1 to {n} (rows)"), count));
+    }
+    let most = dim.min(ByteTables::PARTS);
+    if let Some(parts) = lists.parts.filter(|parts| !(1..=most).contains(parts)) {
+        return Err(Error::range("parts", format!("1 to {most}"), parts));
+    }
+    Ok(count)
 }
 
 /// Centroids along the first `near` axes, and the nearest of them to each row.
