@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use super::cache::Place;
 use super::classes::{Classes, Classify};
 use super::merges::{Merges, Symbols};
 use super::split::Pattern;
@@ -137,16 +136,9 @@ impl Bytes {
     /// Appends the ids of a word that is more than one token.
     #[inline(never)]
     fn parts(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
-        let place = Place::of(word);
-        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
-            ids.extend_from_slice(known);
-            return;
-        }
-        let first = ids.len();
-        let bytes = word.iter().map(|&b| self.bytes[usize::from(b)]);
-        self.merges.merge(bytes, &mut scratch.symbols, ids);
-        if let Some(place) = &place {
-            scratch.cache.put(place, &ids[first..]);
-        }
+        scratch.remembered(word, ids, |scratch, ids| {
+            let bytes = word.iter().map(|&b| self.bytes[usize::from(b)]);
+            self.merges.merge(bytes, &mut scratch.symbols, ids);
+        });
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Mutex;
 
 use added::Added;
 use bytes::Bytes;
-use cache::Cache;
+use cache::{Cache, Place};
 use merges::Symbols;
 use pieces::Pieces;
 use unigram::{Best, Unigram};
@@ -83,6 +83,28 @@ pub(super) struct Scratch {
     symbols: Symbols,
     ids: Vec<i32>,
     best: Vec<Best>,
+}
+
+impl Scratch {
+    /// Appends what `word` becomes: the ids that are remembered, else what `make` appends.
+    #[inline]
+    fn remembered(
+        &mut self,
+        word: &[u8],
+        ids: &mut Vec<i32>,
+        make: impl FnOnce(&mut Self, &mut Vec<i32>),
+    ) {
+        let place = Place::of(word);
+        if let Some(known) = place.as_ref().and_then(|place| self.cache.get(place)) {
+            ids.extend_from_slice(known);
+            return;
+        }
+        let first = ids.len();
+        make(self, ids);
+        if let Some(place) = &place {
+            self.cache.put(place, &ids[first..]);
+        }
+    }
 }
 
 /// When to stop: enough ids, or the caller's wish, looked at every [`POLL`] ids.

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 
-use super::cache::Place;
 use super::merges::Merges;
 use super::meta::SPACE;
 use super::words::Words;
@@ -181,16 +180,7 @@ impl Pieces {
             ids.push(id);
             return;
         }
-        let place = Place::of(word.as_bytes());
-        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
-            ids.extend_from_slice(known);
-            return;
-        }
-        let first = ids.len();
-        self.merge(word, scratch, ids);
-        if let Some(place) = &place {
-            scratch.cache.put(place, &ids[first..]);
-        }
+        scratch.remembered(word.as_bytes(), ids, |scratch, ids| self.merge(word, scratch, ids));
     }
 
     /// Appends what a word becomes.

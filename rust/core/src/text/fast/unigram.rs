@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use super::cache::Place;
 use super::meta::{Meta, SPACE};
 use super::trie::Trie;
 use super::{Scratch, Stages, Stop};
@@ -122,21 +121,18 @@ impl Unigram {
         scratch: &mut Scratch,
         ids: &mut Vec<i32>,
     ) {
-        // At the beginning of a text the same chunk may become something else.
-        let place = if begins { None } else { Place::of(chunk.as_bytes()) };
-        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
-            ids.extend_from_slice(known);
-            return;
-        }
-        let first = ids.len();
-        let Scratch { word, best, cache, .. } = scratch;
-        let each = |word: &[u8]| self.best_pieces(word, best, ids);
-        match plain {
-            true => self.meta.words(chunk, begins, word, each),
-            false => self.meta.words(&stages.normalize(chunk), begins, word, each),
-        }
-        if let Some(place) = &place {
-            cache.put(place, &ids[first..]);
+        let make = |scratch: &mut Scratch, ids: &mut Vec<i32>| {
+            let Scratch { word, best, .. } = scratch;
+            let each = |word: &[u8]| self.best_pieces(word, best, ids);
+            match plain {
+                true => self.meta.words(chunk, begins, word, each),
+                false => self.meta.words(&stages.normalize(chunk), begins, word, each),
+            }
+        };
+        match begins {
+            // At the beginning of a text the same chunk may become something else.
+            true => make(scratch, ids),
+            false => scratch.remembered(chunk.as_bytes(), ids, make),
         }
     }
 

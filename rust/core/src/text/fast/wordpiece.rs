@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 
-use super::cache::Place;
 use super::chars::{Chars, Fate, Stages};
 use super::words::{Key, SHORT, Words, number};
 use super::{Scratch, Stop};
@@ -213,21 +212,15 @@ impl WordPiece {
         let bytes = &text.as_bytes()[start..];
         let space = |&b: &u8| self.classes[usize::from(b)] == SPACE;
         let run = &text[start..start + bytes.iter().position(space).unwrap_or(bytes.len())];
-        let place = Place::of(run.as_bytes());
-        if let Some(known) = place.as_ref().and_then(|place| scratch.cache.get(place)) {
-            ids.extend_from_slice(known);
-            return start + run.len();
-        }
-        let first = ids.len();
-        if self.characters(run, stages, &mut scratch.word, ids).is_none() {
-            ids.truncate(first);
-            for word in stages.words(run) {
-                self.pieces.encode(word.as_bytes(), ids);
+        scratch.remembered(run.as_bytes(), ids, |scratch, ids| {
+            let first = ids.len();
+            if self.characters(run, stages, &mut scratch.word, ids).is_none() {
+                ids.truncate(first);
+                for word in stages.words(run) {
+                    self.pieces.encode(word.as_bytes(), ids);
+                }
             }
-        }
-        if let Some(place) = &place {
-            scratch.cache.put(place, &ids[first..]);
-        }
+        });
         start + run.len()
     }
 
@@ -266,19 +259,14 @@ impl WordPiece {
     /// Appends the ids of a word of letters and digits that is not in the table.
     #[cold]
     fn miss(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
-        let place = Place::of(word).expect("a word of the fast lane is short");
-        if let Some(known) = scratch.cache.get(&place) {
-            ids.extend_from_slice(known);
-            return;
-        }
-        scratch.word.clear();
-        scratch.word.extend_from_slice(word);
-        if self.lowercase {
-            scratch.word.make_ascii_lowercase();
-        }
-        let first = ids.len();
-        self.pieces.encode(&scratch.word, ids);
-        scratch.cache.put(&place, &ids[first..]);
+        scratch.remembered(word, ids, |scratch, ids| {
+            scratch.word.clear();
+            scratch.word.extend_from_slice(word);
+            if self.lowercase {
+                scratch.word.make_ascii_lowercase();
+            }
+            self.pieces.encode(&scratch.word, ids);
+        });
     }
 }
 
