@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use super::check::finite;
-use crate::kernels::{Kernels, padded};
+use crate::kernels::{Kernels, padded, to_bytes};
 use crate::store::{Column, Sections, Segment};
 use crate::{Cancel, Matrix, MatrixRef, Result, Threads};
 
@@ -102,12 +102,9 @@ impl Principal {
     /// The first `count` axes.
     pub(super) fn first(self, count: usize) -> Axes {
         let dim = self.mean.len();
-        let (mut bytes, mut scales) = (Vec::with_capacity(count * dim), Vec::new());
-        for axis in self.axes.view().iter().take(count) {
-            let scale = axis.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
-            bytes.extend(axis.iter().map(|x| (x / scale).round() as i8));
-            scales.push(scale);
-        }
+        let mut bytes = vec![0; count * dim];
+        let rows = self.axes.view().iter().zip(bytes.chunks_exact_mut(dim));
+        let scales = rows.map(|(axis, bytes)| to_bytes(axis, bytes)).collect();
         let (mean, bytes) = (Column::Owned(self.mean), Column::Owned(bytes));
         Axes { dim, mean, bytes, scales: Column::Owned(scales) }
     }
@@ -219,7 +216,9 @@ impl Axes {
             if centred {
                 moved.iter_mut().zip(mean).for_each(|(x, mean)| *x -= mean);
             }
-            steps.push(to_whole(moved, whole));
+            // No sum of products with bytes then leaves an i32.
+            let most = MOST.min(i32::MAX as usize / (128 * moved.len())) as f32;
+            steps.push(to_whole(moved, most, whole, |bits| bits as i16));
         }
         products.resize(vectors.rows() * count, 0);
         let axes = &self.bytes.all()?[..count * self.dim];
@@ -235,20 +234,23 @@ impl Axes {
     }
 }
 
-/// Writes `vector` in whole steps, as `dots_i16` reads it, and returns the step.
-fn to_whole(vector: &[f32], out: &mut [i16]) -> f32 {
+/// Writes `vector` in whole steps, at most `most` either way, and zeros after it; returns the step.
+/// `narrow` takes the lowest bits of a number.
+pub(super) fn to_whole<T: Copy + Default>(
+    vector: &[f32],
+    most: f32,
+    out: &mut [T],
+    narrow: impl Fn(u32) -> T,
+) -> f32 {
     let largest = vector.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
-    // No sum of products with bytes then leaves an i32.
-    let most = MOST.min(i32::MAX as usize / (128 * vector.len())) as f32;
-    let step = if largest > 0.0 { largest / most } else { 1.0 };
     let steps = if largest > 0.0 { most / largest } else { 0.0 };
     let (numbers, rest) = out.split_at_mut(vector.len());
     // Adding 1.5 · 2²³ rounds to a whole number, which then lies in the lowest bits.
     for (out, x) in numbers.iter_mut().zip(vector) {
-        *out = (x * steps + 12_582_912.0).to_bits() as i16;
+        *out = narrow((x * steps + 12_582_912.0).to_bits());
     }
-    rest.fill(0);
-    step
+    rest.fill(T::default());
+    if largest > 0.0 { largest / most } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::axes::to_whole;
 use super::check::finite;
 use crate::dense::Metric;
 use crate::kernels::{Heights, Kernels, MOST_OUTLINED, Outline, padded};
@@ -69,7 +70,7 @@ impl Centroids {
         let columns = centroids.view().dim();
         let mut numbers = vec![0; centroids.view().data().len()];
         let rows = numbers.chunks_exact_mut(columns).zip(centroids.view().iter());
-        let scales = rows.map(|(out, centroid)| to_whole(centroid, out)).collect();
+        let scales = rows.map(|(out, centroid)| to_outlined(centroid, out)).collect();
         Self { numbers, scales }
     }
 
@@ -143,7 +144,7 @@ impl Coarse {
         sums.resize(queries.len() * self.outline.padded_rows(), 0);
         steps.clear();
         for (query, whole) in queries.zip(whole.chunks_exact_mut(width)) {
-            steps.push(to_whole(&query[..self.columns], whole));
+            steps.push(to_outlined(&query[..self.columns], whole));
         }
         Kernels::best().outline_dots(whole, &self.outline, sums);
     }
@@ -197,17 +198,8 @@ impl Coarse {
 
 /// Writes `vector` in whole steps, at most [`MOST_OUTLINED`] either way, and zeros after it; returns the
 /// step.
-fn to_whole(vector: &[f32], out: &mut [i8]) -> f32 {
-    let largest = vector.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
-    let most = f32::from(MOST_OUTLINED);
-    let steps = if largest > 0.0 { most / largest } else { 0.0 };
-    let (numbers, rest) = out.split_at_mut(vector.len());
-    // Adding 1.5 · 2²³ rounds to a whole number, which then lies in the lowest bits.
-    for (out, x) in numbers.iter_mut().zip(vector) {
-        *out = (x * steps + 12_582_912.0).to_bits() as i8;
-    }
-    rest.fill(0);
-    if largest > 0.0 { largest / most } else { 1.0 }
+fn to_outlined(vector: &[f32], out: &mut [i8]) -> f32 {
+    to_whole(vector, f32::from(MOST_OUTLINED), out, |bits| bits as i8)
 }
 
 /// Every number of `centroids`, as what it is times four outlines.

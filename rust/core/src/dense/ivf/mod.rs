@@ -5,7 +5,7 @@
 //!          each row to its nearest; what is left of it to a 4-bit code, along most of them
 //! search   turn the query; for each query:
 //!            rank the lists by the score their rows may have, take the first `probes`
-//!            scan their codes 32 at a time, keep the `rescore` best
+//!            scan their codes 16 at a time, keep the `rescore` best
 //!            score those exactly, keep the `k` best
 //! ```
 //!
