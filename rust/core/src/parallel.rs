@@ -37,17 +37,22 @@ impl Threads {
     /// The one number that tokenizer, index and ONNX Runtime share: `asked`, else the environment
     /// variable `MAGNETITE_NUM_THREADS`, else the CPUs that affinity and cgroup leave this process.
     pub fn resolve(asked: Option<usize>) -> Result<Self> {
-        if let Some(n) = asked {
-            return Self::new(n);
-        }
-        if let Ok(text) = std::env::var("MAGNETITE_NUM_THREADS") {
-            let want = "a whole number from 1 to 1024";
-            let n = text.trim().parse();
-            return n
-                .map_err(|_| Error::range("MAGNETITE_NUM_THREADS", want, &text))
-                .and_then(Self::new);
+        if let Some(said) = Self::said(asked)? {
+            return Ok(said);
         }
         Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(1024))
+    }
+
+    /// The same but `None` where only the CPUs would say: counting them takes longer than a small search.
+    pub fn said(asked: Option<usize>) -> Result<Option<Self>> {
+        if let Some(n) = asked {
+            return Self::new(n).map(Some);
+        }
+        let Ok(text) = std::env::var("MAGNETITE_NUM_THREADS") else { return Ok(None) };
+        let want = "a whole number from 1 to 1024";
+        let n =
+            text.trim().parse().map_err(|_| Error::range("MAGNETITE_NUM_THREADS", want, &text))?;
+        Self::new(n).map(Some)
     }
 
     /// The number.

@@ -268,8 +268,7 @@ impl Index {
         };
         let now = self.now();
         let hits = if now.work(rows.rows(), &search) < BRIEF {
-            // Counting CPUs takes longer than such a search.
-            threads.map_or(Ok(Threads::ONE), Threads::new).map_err(to_python)?;
+            Threads::said(threads).map_err(to_python)?;
             enter_briefly(py, |cancel| now.search(rows, &search, Threads::ONE, cancel))
         } else {
             let threads = Threads::resolve(threads).map_err(to_python)?;
