@@ -283,3 +283,22 @@ def test_real_vectors_are_found_with_a_quarter_of_the_codes(prose):
     assert found / truth.size >= 0.99
     assert hits.cost.codes.sum() <= 0.25 * len(vectors) * len(queries)
     assert hits.cost.rows.max() <= 400
+
+
+def test_a_wrong_number_of_threads_is_refused_however_small_the_search(rows, monkeypatch):
+    index = Index.build(rows(20, 4))
+    monkeypatch.setenv("MAGNETITE_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="MAGNETITE_NUM_THREADS"):
+        index.search(rows(1, 4))
+
+
+@pytest.mark.parametrize("metric", ["dot", "l2"])
+def test_lists_of_huge_and_of_tiny_rows_find_what_exact_search_finds(rows, metric):
+    for factor in (1e15, 1e-15):
+        scaled = rows(300, 12) * np.float32(factor)
+        lists = Index.build(scaled, metric=metric, kind="ivf", lists=8)
+        exact = Index.build(scaled, metric=metric, kind="flat")
+        found = lists.search(scaled[:9], 5, probes=8, rescore=300)
+        assert found.ids.tolist() == exact.search(scaled[:9], 5).ids.tolist()
+        few = lists.search(scaled[:9], 1, probes=4, rescore=20)
+        assert few.ids[:, 0].tolist() == exact.search(scaled[:9], 1).ids[:, 0].tolist()
