@@ -12,6 +12,7 @@ _VERBS = {  # verb -> what `magnetite --help` says of it; its module holds `comm
     "index": "Build a searchable folder from a corpus.",
     "search": "Show the documents that answer a query.",
     "eval": "Judge encoders on a BEIR folder or a similarity file.",
+    "serve": "Answer over HTTP: vectors, searches, and a page to try them.",
     "bench": "Time vector search beside other libraries, on your vectors.",
     "demo": "Do all of it on real text: SciFact, offline.",
 }

@@ -1,0 +1,81 @@
+"""What the server answers: the shapes that its OpenAPI names, and the bytes, made by hand.
+
+A vector goes to the client as base64 of its float32 numbers, little-endian, or as numbers that read
+back to the same float32; validating each of them on the way out would cost more than the engine.
+"""
+
+import sys
+from binascii import b2a_base64
+from typing import Any, Literal
+
+import orjson
+from fastapi import Response
+from pydantic import BaseModel
+
+from magnetite.serve.batcher import Vectors
+
+
+class EmbeddingRow(BaseModel):
+    """A vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Tokens, special ones included, after texts were cut."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    """The answer of /v1/embeddings."""
+
+    object: Literal["list"]
+    data: list[EmbeddingRow]
+    model: str
+    usage: Usage
+
+
+class Model(BaseModel):
+    """A model that is served."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class Models(BaseModel):
+    """The answer of /v1/models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+def json_response(body: Any, *, cut: int = 0) -> Response:  # noqa: ANN401 - whatever JSON holds
+    """Return a response of 200; `cut` texts that lost their end are named in a header."""
+    headers = {"magnetite-truncated": str(cut)} if cut else None
+    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def embeddings(
+    vectors: Vectors, *, model: str, tokens: int, base64: bool, cut: int = 0
+) -> Response:
+    """Return vectors in the shape of `Embeddings`."""
+    rows: Any = [packed(row) for row in vectors] if base64 else vectors
+    data = [
+        {"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return json_response({"object": "list", "data": data, "model": model, "usage": usage}, cut=cut)
+
+
+def packed(vector: Vectors) -> str:
+    """Return a vector as base64."""
+    if sys.byteorder == "big":
+        vector = vector.byteswap()
+    return b2a_base64(vector.data, newline=False).decode("ascii")

@@ -1,0 +1,190 @@
+"""The FastAPI application: which route gives what."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from magnetite import __version__
+from magnetite.serve import answers
+from magnetite.serve.asked import Asked, OpenAIEmbedding, TeiEmbedding, read
+from magnetite.serve.refusal import ErrorBody, Refusal
+from magnetite.serve.served import Rows, Served
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+_REFUSALS = {
+    400: "The body is not what the route takes.",
+    401: "The key is missing or wrong.",
+    404: "What the body names is not served.",
+    408: "The body did not arrive in time.",
+    413: "The body, the number of texts or that of tokens is beyond this server's limits.",
+    429: "The server is full; Retry-After says for how long.",
+}
+
+
+def application(served: Served) -> FastAPI:
+    """Return the application around one encoder."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        served.close()
+
+    app = FastAPI(
+        title="Magnetite",
+        version=__version__,
+        summary="Texts to vectors, questions to documents.",
+        docs_url=None,  # both pages load their scripts from elsewhere; /openapi.json is here
+        redoc_url=None,
+        lifespan=life,
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _http,
+            ClientDisconnect: _gone,
+            Exception: _failed,
+        },
+    )
+    app.include_router(embedding_routes(served))
+    app.include_router(state_routes(served))
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return error.response()
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Refusal(error.status_code, f"{error.detail}; /openapi.json lists the routes").response()
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # for the counters; nobody reads it
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("%s failed", request.url.path, exc_info=error)
+    return Refusal(500, "the server failed; its log says why").response()
+
+
+def takes(kind: type[Asked]) -> dict[str, Any]:
+    """Say in the OpenAPI what a route takes and how it refuses: it reads the body itself."""
+    body = {"content": {"application/json": {"schema": kind.model_json_schema()}}}
+    return {
+        "openapi_extra": {"requestBody": {"required": True} | body},
+        "responses": {
+            status: {"model": ErrorBody, "description": said} for status, said in _REFUSALS.items()
+        },
+    }
+
+
+def embedding_routes(served: Served) -> APIRouter:
+    """Return the routes that make vectors."""
+    router = APIRouter()
+
+    @router.post("/v1/embeddings", response_model=answers.Embeddings, **takes(OpenAIEmbedding))
+    async def openai(request: Request) -> Response:
+        """Give the vectors of texts or of token ids, as OpenAI's route of this name does."""
+        asked = await read(request, OpenAIEmbedding, served.limits)
+        served.check_name(asked.model)
+        rows = await _rows(served, asked)
+        vectors = await while_there(request, served.vectors(rows, dimensions=asked.dimensions))
+        return answers.embeddings(
+            vectors,
+            model=served.name,
+            tokens=len(rows.ids),
+            base64=asked.encoding_format == "base64",
+            cut=rows.cut,
+        )
+
+    @router.post("/embed", response_model=list[list[float]], **takes(TeiEmbedding))
+    async def tei(request: Request) -> Response:
+        """Give the vectors of texts, as text-embeddings-inference's route of this name does."""
+        asked = await read(request, TeiEmbedding, served.limits)
+        if not asked.normalize and served.normalized:
+            message = "normalize=false, but this encoder normalises inside its graph; leave it out"
+            raise Refusal(400, message, param="normalize", code="invalid_value")
+        texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
+        rows = await served.rows(texts, prompt=asked.prompt_name, truncate=asked.truncate)
+        work = served.vectors(rows, dimensions=asked.dimensions, unit=asked.normalize)
+        return answers.json_response(await while_there(request, work), cut=rows.cut)
+
+    @router.post("/rerank", include_in_schema=False)
+    @router.post("/v1/rerank", include_in_schema=False)
+    @router.post("/v2/rerank", include_in_schema=False)
+    async def rerank() -> Response:
+        message = "no cross-encoder is served here, so nothing is reranked; /info says what is"
+        raise Refusal(501, message, code="not_served")
+
+    return router
+
+
+async def _rows(served: Served, asked: OpenAIEmbedding) -> Rows:
+    """Return the rows of whichever of its four shapes `input` has."""
+    given = asked.input
+    if isinstance(given, str):
+        return await served.rows([given], prompt=asked.prompt_name, truncate=asked.truncate)
+    if isinstance(given[0], str):
+        return await served.rows(given, prompt=asked.prompt_name, truncate=asked.truncate)
+    if asked.prompt_name is not None:
+        message = "a prompt goes before text, and input is token ids; put its ids among them"
+        raise Refusal(400, message, param="prompt_name", code="invalid_value")
+    return served.ids([given] if isinstance(given[0], int) else given)
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return what `work` gives; cancel it as soon as its client has gone."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def state_routes(served: Served) -> APIRouter:
+    """Return the routes that say how the server is."""
+    router = APIRouter()
+
+    @router.get("/v1/models", response_model=answers.Models)
+    async def models() -> Response:
+        """List the one model that is served."""
+        return answers.json_response({"object": "list", "data": [served.as_model()]})
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the server answers; nothing is computed."""
+        return {"status": "ok"}
+
+    @router.get("/info")
+    async def info() -> Response:
+        """Say what is served, and within which limits."""
+        kinds = {"embeddings": True, "search": False, "rerank": False}
+        body = {"version": __version__, "serves": kinds} | served.info()
+        return answers.json_response(body | {"limits": asdict(served.limits)})
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Give counters in Prometheus' text format."""
+        return Response(served.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return router
