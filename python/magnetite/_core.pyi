@@ -1,7 +1,7 @@
 """The compiled engine. Strict: it converts nothing; the Python packages above it are polite."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -164,6 +164,14 @@ class Index:
 def resolve_threads(threads: int | None = None) -> int:
     """Return the number of threads a call will use: `threads`, else `MAGNETITE_NUM_THREADS`, else the CPUs at hand."""
 
+# as `magnetite.text.sources` makes them: str, rows of code points, Arrow's offsets and bytes
+_Texts = (
+    list[str]
+    | Iterator[str]
+    | NDArray[np.uint32]
+    | tuple[tuple[NDArray[np.int32] | NDArray[np.int64], NDArray[np.uint8]], ...]
+)
+
 @final
 class Tokenizer:
     """A tokenizer as its `tokenizer.json` defines it."""
@@ -198,7 +206,7 @@ class Tokenizer:
 
     def encode_batch(
         self,
-        texts: list[str],
+        texts: _Texts,
         max_tokens: int | None,
         special_tokens: bool,
         offsets: bool,
@@ -208,7 +216,7 @@ class Tokenizer:
 
     def encode_padded(
         self,
-        texts: list[str],
+        texts: _Texts,
         max_tokens: int | None,
         special_tokens: bool,
         threads: int | None,

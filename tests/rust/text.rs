@@ -2,7 +2,7 @@
 
 use magnetite_core::Error;
 use magnetite_core::text::batch::{MOST_WIDTHS, grid, pack};
-use magnetite_core::text::{Padding, Ragged, Width};
+use magnetite_core::text::{Padding, Ragged, Width, columns};
 use proptest::prelude::*;
 
 fn lengths() -> impl Strategy<Value = (Vec<i64>, usize)> {
@@ -110,4 +110,54 @@ fn a_file_may_ask_for_wider_rectangles_than_its_longest_row() {
     let padding = Padding { width: Width::AtLeast(10), multiple: 8, ..Padding::default() };
     assert_eq!([0, 10, 16, 17].map(|longest| padding.wide(longest)), [16, 16, 16, 24]);
     assert_eq!([0, 3].map(|longest| Padding::default().wide(longest)), [0, 3]);
+}
+
+proptest! {
+    #[test]
+    fn a_column_of_bytes_gives_its_texts_or_the_row_that_is_none(
+        texts in prop::collection::vec("\\PC{0,6}", 0..8),
+        row in 0usize..100,
+        damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        let mut data: Vec<u8> = texts.concat().into_bytes();
+        let mut offsets = vec![0i32];
+        offsets.extend(texts.iter().scan(0, |end, text| { *end += text.len() as i32; Some(*end) }));
+        if let Some((at, byte)) = damage.filter(|_| !data.is_empty()) {
+            let at = at.index(data.len());
+            data[at] = byte;
+        }
+        let rows: Vec<&[u8]> =
+            offsets.windows(2).map(|ends| &data[ends[0] as usize..ends[1] as usize]).collect();
+        let mut found = vec![""; row];
+        let done = columns::utf8(&offsets, &data, row, &mut found);
+        match rows.iter().position(|bytes| str::from_utf8(bytes).is_err()) {
+            None => {
+                prop_assert!(done.is_ok());
+                let found: Vec<&[u8]> = found[row..].iter().map(|text| text.as_bytes()).collect();
+                prop_assert_eq!(found, rows);
+            }
+            Some(bad) => {
+                let message = done.unwrap_err().to_string();
+                prop_assert!(message.ends_with(&format!("row {}", row + bad)), "{}", message);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_code_points_is_its_text(text in "\\PC{0,9}", spare in 0usize..3) {
+        let width = text.chars().count() + spare;
+        let mut points: Vec<u32> = text.chars().map(u32::from).collect();
+        points.resize(width, 0);
+        if width > 0 {
+            prop_assert_eq!(columns::utf32(&points, width), vec![text]);
+        }
+    }
+}
+
+#[test]
+fn offsets_that_fall_or_leave_the_data_are_refused() {
+    for offsets in [[0, 2, 1], [0, 1, 9], [0, 1, -1], [-1, 1, 2], [i64::MIN, 0, i64::MAX]] {
+        assert!(columns::utf8(&offsets, b"abc", 0, &mut Vec::new()).is_err(), "{offsets:?}");
+    }
+    assert!(columns::utf8::<i64>(&[], b"", 0, &mut Vec::new()).is_ok());
 }

@@ -1,4 +1,4 @@
-"""The polite side of the tokenizer: what may be given for texts, and every default."""
+"""The polite side of the tokenizer: every default, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from magnetite import _core
+from magnetite.text.sources import readable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from magnetite.text.sources import Texts
 
 
 class Tokenizer:
@@ -55,7 +57,7 @@ class Tokenizer:
 
     def encode_batch(
         self,
-        texts: Iterable[str],
+        texts: Texts,
         *,
         max_tokens: int | None = None,
         special_tokens: bool = True,
@@ -69,7 +71,10 @@ class Tokenizer:
         which Hugging Face refuses, counts as U+FFFD.
 
         Args:
-            texts: Any iterable of str; a NumPy array of strings too.
+            texts: A list or another iterable of str, a NumPy array of strings of any kind, or an
+                Arrow column of strings (pyarrow's, or whatever has `__arrow_c_stream__`). Lists and
+                Arrow's `string` and `large_string` are read where they lie, what an iterator makes
+                a few thousand at a time, so memory is that of the ids.
             max_tokens: The most ids a row may have, special tokens among them; the rest is cut from
                 the side that the file names, else from the right, and the row reported in
                 `Tokens.truncated`. It replaces the file's own limit and the file's fixed width.
@@ -80,15 +85,14 @@ class Tokenizer:
 
         Raises:
             TypeError: An item is no str, named by its position, or `texts` is itself one str.
-            ValueError: `max_tokens` leaves no room for text, or the model has no token for a text.
+            ValueError: `max_tokens` leaves no room for text, the model has no token for a text, or
+                an Arrow column has a null or no UTF-8, named by its row.
         """
-        return self.core.encode_batch(
-            text_list(texts), max_tokens, special_tokens, offsets, threads
-        )
+        return self.core.encode_batch(readable(texts), max_tokens, special_tokens, offsets, threads)
 
     def encode_padded(
         self,
-        texts: Iterable[str],
+        texts: Texts,
         *,
         max_tokens: int | None = None,
         special_tokens: bool = True,
@@ -109,7 +113,7 @@ class Tokenizer:
             TypeError: An item is no str, or `texts` is itself one str.
             ValueError: As `encode_batch`; or `out` does not fit.
         """
-        return self.core.encode_padded(text_list(texts), max_tokens, special_tokens, threads, out)
+        return self.core.encode_padded(readable(texts), max_tokens, special_tokens, threads, out)
 
     def decode(self, ids: ArrayLike, *, skip_special_tokens: bool = True) -> str:
         """Return the text of some ids, as the file's decoder joins it."""
@@ -159,13 +163,3 @@ def pack(
         ValueError: A length is negative or above `max_tokens`, or a budget is below 1.
     """
     return _core.pack(np.ascontiguousarray(lengths, dtype=np.int64), batch_tokens, max_tokens)
-
-
-def text_list(texts: Iterable[str]) -> list[str]:
-    """Return `texts` as a list; refuse one str, which would count as its characters."""
-    if isinstance(texts, str | bytes):
-        kind = type(texts).__name__
-        raise TypeError(f"texts must be an iterable of str; got one {kind}; wrap it in a list")
-    if isinstance(texts, list):
-        return texts
-    return texts.tolist() if isinstance(texts, np.ndarray) else list(texts)

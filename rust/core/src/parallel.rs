@@ -55,6 +55,15 @@ impl Threads {
         Self::new(n).map(Some)
     }
 
+    /// The same, but one thread for `little` work where only the CPUs would say.
+    pub fn resolve_unless(little: bool, asked: Option<usize>) -> Result<Self> {
+        match Self::said(asked)? {
+            Some(said) => Ok(said),
+            None if little => Ok(Self::ONE),
+            None => Self::resolve(None),
+        }
+    }
+
     /// The number.
     pub fn get(self) -> usize {
         self.0.get()

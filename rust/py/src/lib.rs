@@ -8,6 +8,7 @@ mod errors;
 mod static_encoder;
 mod tensors;
 mod text;
+mod texts;
 mod writing;
 
 use pyo3::prelude::*;

@@ -10,7 +10,8 @@ use pyo3::types::PyList;
 
 use crate::boundary::{enter, enter_briefly};
 use crate::errors::to_python;
-use crate::text::{Texts, Tokenizer};
+use crate::text::Tokenizer;
+use crate::texts::Texts;
 
 type Vectors<'py> = Bound<'py, PyArray2<f32>>;
 
@@ -63,11 +64,11 @@ impl StaticEncoder {
         threads: Option<usize>,
     ) -> PyResult<(Vectors<'py>, Bound<'py, PyArray1<i64>>)> {
         let texts = Texts::borrow(texts)?;
-        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let texts = &texts.refs()[..];
         let asked = Asked { max_tokens, ..Asked::default() };
-        let (vectors, truncated) = texts.enter(py, tokenizer.brief(false), |texts, cancel| {
-            self.0.encode_texts(&tokenizer.0, texts, asked, threads, cancel)
-        })?;
+        let encode =
+            |threads, cancel: &_| self.0.encode_texts(&tokenizer.0, texts, asked, threads, cancel);
+        let (vectors, truncated) = tokenizer.enter(py, texts, false, threads, encode)?;
         Ok((array(py, vectors)?, truncated.into_pyarray(py)))
     }
 }

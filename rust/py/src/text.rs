@@ -2,22 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use magnetite_core::text::{self, Asked, Padding, Ragged, batch};
+use magnetite_core::text::{self, Asked, BLOCK, Padding, Ragged, batch};
 use magnetite_core::{Cancel, Result, Threads};
 use numpy::ndarray::Dimension;
 use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBytes, PyList, PyString};
 
 use crate::boundary::{enter, enter_briefly};
 use crate::errors::to_python;
+use crate::texts::Source;
 
-/// Bytes of text that a call may have without a thread of its own: some milliseconds of work...
-const BRIEF: usize = 1 << 14;
-/// ... on a fast path.
-const BRIEF_FAST: usize = 1 << 18;
+/// Bytes of text that a call may have without a thread of its own (some milliseconds of work), and
+/// without counting CPUs (some ten microseconds): on a fast path...
+const FAST: (usize, usize) = (1 << 18, 1 << 12);
+/// ... and else.
+const SLOW: (usize, usize) = (1 << 14, 1 << 8);
+
+/// Cells of a rectangle that are written sooner than CPUs are counted.
+const FEW_CELLS: usize = 1 << 15;
 
 /// Array of ids and array of mask.
 type Padded<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
@@ -79,17 +82,18 @@ impl Tokenizer {
     fn encode_batch(
         &self,
         py: Python<'_>,
-        texts: &Bound<'_, PyList>,
+        texts: &Bound<'_, PyAny>,
         max_tokens: Option<usize>,
         special_tokens: bool,
         offsets: bool,
         threads: Option<usize>,
     ) -> PyResult<Tokens> {
-        let texts = Texts::borrow(texts)?;
-        let threads = Threads::resolve(threads).map_err(to_python)?;
         let asked = Asked { max_tokens, special_tokens, offsets };
-        let tokens = texts.enter(py, self.brief(offsets), |texts, cancel| {
-            self.0.encode_batch(texts, asked, threads, cancel)
+        let mut tokens = text::Tokens::empty(offsets);
+        Source::of(texts)?.windows(py, |texts| {
+            let encode = |threads, cancel: &_| self.0.encode_batch(texts, asked, threads, cancel);
+            tokens.extend(self.enter(py, texts, offsets, threads, encode)?);
+            Ok(())
         })?;
         Tokens::new(py, tokens, self.0.padding(asked))
     }
@@ -99,17 +103,18 @@ impl Tokenizer {
     fn encode_padded<'py>(
         &self,
         py: Python<'py>,
-        texts: &Bound<'py, PyList>,
+        texts: &Bound<'py, PyAny>,
         max_tokens: Option<usize>,
         special_tokens: bool,
         threads: Option<usize>,
         out: Option<Padded<'py>>,
     ) -> PyResult<Padded<'py>> {
-        let texts = Texts::borrow(texts)?;
-        let threads = Threads::resolve(threads).map_err(to_python)?;
         let asked = Asked { max_tokens, special_tokens, offsets: false };
-        let rows = texts.enter(py, self.brief(false), |texts, cancel| {
-            self.0.encode_rows(texts, asked, threads, cancel)
+        let mut rows = self.0.no_rows(asked);
+        Source::of(texts)?.windows(py, |texts| {
+            let encode = |threads, cancel: &_| self.0.encode_rows(texts, asked, threads, cancel);
+            rows.extend(self.enter(py, texts, false, threads, encode)?);
+            Ok(())
         })?;
         let (ids, mask) = match out {
             Some(arrays) => arrays,
@@ -124,9 +129,29 @@ impl Tokenizer {
 }
 
 impl Tokenizer {
-    /// Bytes of text that take some milliseconds.
-    pub(crate) fn brief(&self, offsets: bool) -> usize {
-        if offsets || self.0.engine() == "tokenizers" { BRIEF } else { BRIEF_FAST }
+    /// Runs `work` on `texts` through the door, by as many threads as they are worth: on the calling
+    /// one where they take some milliseconds.
+    pub(crate) fn enter<T, F>(
+        &self,
+        py: Python<'_>,
+        texts: &[&str],
+        offsets: bool,
+        threads: Option<usize>,
+        work: F,
+    ) -> PyResult<T>
+    where
+        T: Send,
+        F: FnOnce(Threads, &Cancel) -> Result<T> + Send,
+    {
+        let slow = offsets || self.0.engine() == "tokenizers";
+        let (brief, little) = if slow { SLOW } else { FAST };
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let little = bytes < little || texts.len() <= BLOCK;
+        let threads = Threads::resolve_unless(little, threads).map_err(to_python)?;
+        match bytes < brief {
+            true => enter_briefly(py, |cancel| work(threads, cancel)),
+            false => enter(py, |cancel| work(threads, cancel)),
+        }
     }
 }
 
@@ -134,7 +159,7 @@ impl Tokenizer {
 fn write(
     py: Python<'_>,
     rows: &text::Rows,
-    threads: Threads,
+    threads: Option<usize>,
     ids: &Bound<'_, PyArray2<i64>>,
     mask: &Bound<'_, PyArray2<i64>>,
 ) -> PyResult<()> {
@@ -148,6 +173,7 @@ fn write(
     }
     let order = |_| PyTypeError::new_err("out must be two int64 arrays in C order");
     let (ids, mask) = (ids.as_slice_mut().map_err(order)?, mask.as_slice_mut().map_err(order)?);
+    let threads = Threads::resolve_unless(ids.len() < FEW_CELLS, threads).map_err(to_python)?;
     enter_briefly(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
 }
 
@@ -239,65 +265,6 @@ pub(crate) fn pack<'py>(
     let lengths = lengths.as_slice()?;
     let batches = enter_briefly(py, |_| batch::pack(lengths, batch_tokens, max_tokens))?;
     Ok(batches.into_iter().map(|b| (b.rows.into_pyarray(py), b.width)).collect())
-}
-
-/// Borrowed texts. A lone surrogate, which is no character, stands as U+FFFD.
-pub(crate) struct Texts(Vec<Text>);
-
-/// One text: borrowed where Python's str is valid Unicode, as almost all are.
-pub(crate) enum Text {
-    Borrowed(PyBackedStr),
-    Repaired(String),
-}
-
-impl AsRef<str> for Text {
-    fn as_ref(&self) -> &str {
-        match self {
-            Self::Borrowed(text) => text,
-            Self::Repaired(text) => text,
-        }
-    }
-}
-
-impl Texts {
-    /// Borrows a list of str; names the first item that is none.
-    pub(crate) fn borrow(list: &Bound<'_, PyList>) -> PyResult<Self> {
-        let text = |(i, item): (usize, Bound<'_, PyAny>)| match item.cast_into::<PyString>() {
-            Ok(item) => Text::borrow(item),
-            Err(error) => Err(PyTypeError::new_err(format!(
-                "texts must be a list of str; item {i} is {}; turn it into text or leave it out",
-                error.into_inner().get_type()
-            ))),
-        };
-        list.iter().enumerate().map(text).collect::<PyResult<_>>().map(Self)
-    }
-
-    /// Runs `work` through the door: on a thread of its own from `brief` bytes of text on.
-    pub(crate) fn enter<T, F>(&self, py: Python<'_>, brief: usize, work: F) -> PyResult<T>
-    where
-        T: Send,
-        F: FnOnce(&[Text], &Cancel) -> Result<T> + Send,
-    {
-        let bytes: usize = self.0.iter().map(|text| text.as_ref().len()).sum();
-        let texts = &self.0[..];
-        if bytes < brief {
-            enter_briefly(py, |cancel| work(texts, cancel))
-        } else {
-            enter(py, |cancel| work(texts, cancel))
-        }
-    }
-}
-
-impl Text {
-    fn borrow(text: Bound<'_, PyString>) -> PyResult<Self> {
-        if let Ok(valid) = PyBackedStr::try_from(text.clone()) {
-            return Ok(Self::Borrowed(valid));
-        }
-        let bytes = text.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
-        let points = bytes.cast::<PyBytes>()?.as_bytes().as_chunks::<4>().0;
-        let whole = |&point| char::from_u32(u32::from_le_bytes(point));
-        Ok(Self::Repaired(points.iter().map(|p| whole(p).unwrap_or('\u{FFFD}')).collect()))
-    }
 }
 
 /// The array, closed to writing.

@@ -125,6 +125,16 @@ FAMILIES = {
         "bert-base-multilingual-cased",
         "synthetic-bert-addedtokens",
     ],
+    "byte-level bpe": [
+        "cl100k-base",
+        "gpt-neox-20b",
+        "gpt2",
+        "qwen2",
+        "roberta-base",
+        "whisper-tiny",
+    ],
+    "unigram": ["t5-small", "xlm-roberta-base"],
+    "sentencepiece bpe": ["mistral-7b-v0.1", "synthetic-mistral-metaspace-never"],
 }
 """The fast paths, and the files that take them."""
 

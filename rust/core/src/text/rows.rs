@@ -4,10 +4,13 @@ use crate::text::tokenizer::BLOCK;
 use crate::text::{Padding, Tokens};
 use crate::{Cancel, Error, Result, Threads};
 
+/// Texts that are taken from an iterator at a time: whole blocks.
+pub const WINDOW: usize = 256 * BLOCK;
+
 /// The ids of some texts, one row a text, and how they are padded.
 #[derive(Debug)]
 pub struct Rows {
-    /// [`BLOCK`] rows each but the last; their `starts` are the ends of the rows.
+    /// [`BLOCK`] rows each but the last.
     blocks: Vec<Tokens>,
     count: usize,
     padding: Padding,
@@ -18,6 +21,13 @@ impl Rows {
         Self { blocks, count, padding }
     }
 
+    /// Appends the rows of `more`; those before are whole blocks.
+    pub fn extend(&mut self, more: Self) {
+        assert!(self.count.is_multiple_of(BLOCK), "rows are looked up by their block");
+        self.blocks.extend(more.blocks);
+        self.count += more.count;
+    }
+
     /// How many rows.
     pub fn count(&self) -> usize {
         self.count
@@ -25,7 +35,7 @@ impl Rows {
 
     /// The least width of a rectangle that the file's padding allows.
     pub fn width(&self) -> usize {
-        let rows = self.blocks.iter().flat_map(|block| rows(block).map(<[i32]>::len));
+        let rows = self.blocks.iter().flat_map(|block| block.rows().map(<[i32]>::len));
         self.padding.wide(rows.max().unwrap_or(0))
     }
 
@@ -51,7 +61,7 @@ impl Rows {
         }
         threads.pairs_mut((ids, mask), (width, width), BLOCK, cancel, |first, ids, mask| {
             let cells = ids.chunks_exact_mut(width).zip(mask.chunks_exact_mut(width));
-            for (row, (ids, mask)) in rows(&self.blocks[first / BLOCK]).zip(cells) {
+            for (row, (ids, mask)) in self.blocks[first / BLOCK].rows().zip(cells) {
                 self.write_row(row, ids, mask);
             }
             Ok(())
@@ -69,13 +79,4 @@ impl Rows {
         ids[first + row.len()..].fill(self.padding.id);
         mask[first + row.len()..].fill(0);
     }
-}
-
-fn rows(block: &Tokens) -> impl Iterator<Item = &[i32]> {
-    let mut first = 0;
-    block.starts.iter().map(move |&end| {
-        let row = &block.ids[first..end as usize];
-        first = end as usize;
-        row
-    })
 }

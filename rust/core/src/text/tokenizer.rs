@@ -25,7 +25,7 @@ use crate::{Cancel, Error, Result, Threads};
 
 /// Texts a block: about a millisecond of sentences, and fine enough for two threads to share
 /// thirty-two paragraphs.
-pub(crate) const BLOCK: usize = 16;
+pub const BLOCK: usize = 16;
 
 /// Bytes of a text that the crate's slowest steps take some 10 ms for; beside them a thread costs nothing.
 const LONG: usize = 1 << 16;
@@ -167,7 +167,7 @@ impl Tokenizer {
         cancel: &Cancel,
     ) -> Result<Tokens> {
         let blocks = self.encode_blocks(texts, asked, threads, cancel)?;
-        Ok(join(blocks, asked.offsets))
+        Ok(Tokens::join(blocks, asked.offsets))
     }
 
     /// The same, as rows that are still to be written into rectangles. No offsets.
@@ -183,6 +183,11 @@ impl Tokenizer {
         Ok(Rows::new(blocks, texts.len(), self.padding(asked)))
     }
 
+    /// Rows of no texts, to which those of several calls may be appended.
+    pub fn no_rows(&self, asked: Asked) -> Rows {
+        Rows::new(Vec::new(), 0, self.padding(asked))
+    }
+
     fn encode_blocks<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],
@@ -192,10 +197,10 @@ impl Tokenizer {
     ) -> Result<Vec<Tokens>> {
         let cut = self.cut(asked)?;
         threads.blocks(texts.len(), BLOCK, cancel, |range| {
-            let mut block = Tokens { offsets: asked.offsets.then(Vec::new), ..Tokens::default() };
-            for i in range {
+            let mut block = Tokens::empty(asked.offsets);
+            for (row, text) in texts[range].iter().enumerate() {
                 cancel.check()?;
-                let text = texts[i].as_ref();
+                let text = text.as_ref();
                 block.ids.reserve(text.len().min(LONG) / 4);
                 let truncated = match &mut block.offsets {
                     None => self.encode(text, cut, &mut block.ids, cancel)?,
@@ -204,7 +209,7 @@ impl Tokenizer {
                     }
                 };
                 if truncated {
-                    block.truncated.push(i as i64);
+                    block.truncated.push(row as i64);
                 }
                 block.starts.push(block.ids.len() as i64);
             }
@@ -454,23 +459,6 @@ fn padding(stages: &tokenizers::Tokenizer) -> Padding {
         },
         multiple: asked.pad_to_multiple_of.unwrap_or(1).max(1),
     })
-}
-
-fn join(blocks: Vec<Tokens>, offsets: bool) -> Tokens {
-    let mut all = Tokens { offsets: offsets.then(Vec::new), ..Tokens::default() };
-    all.ids.reserve_exact(blocks.iter().map(|b| b.ids.len()).sum());
-    all.starts.reserve_exact(1 + blocks.iter().map(|b| b.starts.len()).sum::<usize>());
-    all.starts.push(0);
-    for block in blocks {
-        let first = all.ids.len() as i64;
-        all.ids.extend(block.ids);
-        all.starts.extend(block.starts.iter().map(|end| first + end));
-        all.truncated.extend(block.truncated);
-        if let (Some(all), Some(block)) = (&mut all.offsets, block.offsets) {
-            all.extend(block);
-        }
-    }
-    all
 }
 
 fn signed(id: u32) -> Result<i32> {

@@ -16,6 +16,38 @@ pub struct Tokens {
     pub truncated: Vec<i64>,
 }
 
+impl Tokens {
+    /// No rows; with offsets if they are asked for.
+    pub fn empty(offsets: bool) -> Self {
+        Self { starts: vec![0], offsets: offsets.then(Vec::new), ..Self::default() }
+    }
+
+    /// The rows of all blocks; with offsets if they have them.
+    pub(super) fn join(blocks: Vec<Self>, offsets: bool) -> Self {
+        let mut all = Self::empty(offsets);
+        all.ids.reserve_exact(blocks.iter().map(|block| block.ids.len()).sum());
+        all.starts.reserve_exact(blocks.iter().map(|block| block.starts.len() - 1).sum());
+        blocks.into_iter().for_each(|block| all.extend(block));
+        all
+    }
+
+    /// Appends the rows of `more`, which have offsets if these have.
+    pub fn extend(&mut self, more: Self) {
+        let (first, rows) = (self.ids.len() as i64, self.starts.len() as i64 - 1);
+        self.ids.extend(more.ids);
+        self.starts.extend(more.starts.iter().skip(1).map(|end| first + end));
+        self.truncated.extend(more.truncated.iter().map(|row| rows + row));
+        if let (Some(all), Some(more)) = (&mut self.offsets, more.offsets) {
+            all.extend(more);
+        }
+    }
+
+    /// The ids of each row, in order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[i32]> {
+        self.starts.windows(2).map(|ends| &self.ids[ends[0] as usize..ends[1] as usize])
+    }
+}
+
 /// What fills the cells that have no id, as the tokenizer's file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Padding {
