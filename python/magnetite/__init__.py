@@ -10,6 +10,8 @@ __version__ = metadata.version("magnetite")
 # Public name -> the module that holds it, imported when first asked for.
 _HOMES: dict[str, str] = {
     "Artifact": "magnetite.encode",
+    "Collection": "magnetite.index",
+    "Document": "magnetite.index",
     "Encoder": "magnetite.encode",
     "Hits": "magnetite.index",
     "Index": "magnetite.index",

@@ -53,6 +53,16 @@ class Index:
     @staticmethod
     def verify(path: Path, threads: int | None) -> tuple[int, int, int]:
         """Return rows, deleted rows and segments of the index at `path`, of which everything holds."""
+    @staticmethod
+    def open_as(path: Path, manifest: str, known: Index | None, writable: bool) -> Index:
+        """Return the index of segments at `path` that `manifest`, which the caller keeps, describes."""
+    @staticmethod
+    def verify_as(path: Path, manifest: str, threads: int | None) -> tuple[int, int, int]:
+        """Return what `verify` does, of the index that `manifest` describes."""
+    def prepare(self) -> str:
+        """Write down what was changed; return the manifest of it, for a caller who keeps that."""
+    def settle(self, manifest: str) -> None:
+        """Remove what `manifest`, which the caller keeps from now on, does not name."""
     def begin_at(self, path: Path) -> Index:
         """Return this index as it will be at `path` once it is committed; the lock is taken now."""
     def save(self, path: Path) -> None:

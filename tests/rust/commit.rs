@@ -140,3 +140,36 @@ fn a_build_does_not_begin_where_an_index_lies_even_a_damaged_one() {
         assert_eq!(contents(directory.path()), before);
     }
 }
+
+/// Manifests that somebody keeps elsewhere: nothing happens in the directory but for segments.
+#[test]
+fn what_is_prepared_and_not_kept_changes_nothing_and_is_swept_by_the_next_writer() {
+    let (vectors, cancel) = (gaussian(20, 4, 1), Cancel::new());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let index = flat(vectors.view(), NewIds::Rows);
+    let mut writer = Writer::begin(path, &index).unwrap();
+    let first = writer.prepare(&index, &cancel).unwrap();
+    writer.settle(&first).unwrap();
+    let next = index.delete(Names::Numbers(&[3])).unwrap();
+    let next = next.compact(Threads::ONE, &cancel).unwrap();
+    let second = writer.prepare(&next, &cancel).unwrap();
+    assert_eq!(contents(path).len(), 3); // LOCK and both versions of the rows
+    drop(writer);
+
+    let open = |manifest: &str| Index::open_as(path, manifest, None, Verify::Full, &cancel);
+    assert_eq!((open(&first).unwrap().len(), open(&second).unwrap().len()), (20, 19));
+    let mut writer = Writer::open_as(path, &first, None, &cancel).unwrap();
+    assert!(Writer::open_as(path, &first, None, &cancel).is_err(), "two writers");
+    assert_eq!((contents(path).len(), writer.index().len()), (2, 20));
+    assert!(open(&second).is_err());
+
+    let known = open(&first).unwrap();
+    let second = writer.prepare(&next, &cancel).unwrap();
+    assert_eq!(known.check(path, Threads::ONE, &cancel).unwrap().rows, 20);
+    writer.settle(&second).unwrap();
+    assert_eq!(contents(path).len(), 2);
+    let now = Index::open_as(path, &second, Some(&known), Verify::Lazy, &cancel).unwrap();
+    assert_eq!((now.len(), known.len()), (19, 20));
+    assert!(matches!(open("made up"), Err(Error::Format { .. })));
+}

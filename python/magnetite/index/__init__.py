@@ -1,5 +1,6 @@
 """Indexes: what was said of each document, kept for search. Never imports torch."""
 
+from magnetite.index.collection import Changes, Collection, Document, Found
 from magnetite.index.curve import Curve, Point
 from magnetite.index.dense import Index
 from magnetite.index.explanation import Explanation, Looked
@@ -7,9 +8,13 @@ from magnetite.index.hits import Cost, Hits, Verified
 from magnetite.index.sources import read_parquet
 
 __all__ = [
+    "Changes",
+    "Collection",
     "Cost",
     "Curve",
+    "Document",
     "Explanation",
+    "Found",
     "Hits",
     "Index",
     "Looked",

@@ -100,6 +100,60 @@ impl Index {
         Ok(Self::new(index, to, Some((path, verify))))
     }
 
+    /// Return the index of segments at `path` that `manifest`, which the caller keeps, describes; what
+    /// `known` has of it is not checked again.
+    #[staticmethod]
+    fn open_as(
+        py: Python<'_>,
+        path: PathBuf,
+        manifest: &str,
+        known: Option<&Self>,
+        writable: bool,
+    ) -> PyResult<Self> {
+        let known = known.map(Self::now);
+        let (index, to) = enter(py, |cancel| {
+            let known = known.as_deref();
+            if !writable {
+                let index = dense::Index::open_as(&path, manifest, known, Verify::Lazy, cancel)?;
+                return Ok((index, To::Nowhere));
+            }
+            let writer = Writer::open_as(&path, manifest, known, cancel)?;
+            Ok((writer.index().clone(), To::Kept(writer.into())))
+        })?;
+        Ok(Self::new(index, to, None))
+    }
+
+    /// Return what `verify` does, of the index that `manifest` describes.
+    #[staticmethod]
+    fn verify_as(
+        py: Python<'_>,
+        path: PathBuf,
+        manifest: &str,
+        threads: Option<usize>,
+    ) -> PyResult<(usize, usize, usize)> {
+        let threads = Threads::resolve(threads).map_err(to_python)?;
+        let found = enter(py, |cancel| {
+            let index = dense::Index::open_as(&path, manifest, None, Verify::Full, cancel)?;
+            index.check(&path, threads, cancel)
+        })?;
+        Ok((found.rows, found.dead, found.segments))
+    }
+
+    /// Write down what was changed; return the manifest of it, for a caller who keeps that.
+    fn prepare(&self, py: Python<'_>) -> PyResult<String> {
+        enter(py, |cancel| {
+            let mut writing = self.writing();
+            let (next, manifest) = writing.prepare(&self.now(), cancel)?;
+            self.show(next);
+            Ok(manifest)
+        })
+    }
+
+    /// Remove what `manifest`, which the caller keeps from now on, does not name.
+    fn settle(&self, py: Python<'_>, manifest: &str) -> PyResult<()> {
+        enter(py, |_| self.writing().settle(manifest))
+    }
+
     /// Return rows, deleted rows and segments of the index at `path`, of which everything holds.
     #[staticmethod]
     fn verify(
@@ -195,7 +249,7 @@ impl Index {
     /// Give the lock back.
     fn close(&self) {
         let mut writing = self.writing();
-        if matches!(writing.to, To::Directory(_)) {
+        if matches!(writing.to, To::Directory(_) | To::Kept(_)) {
             writing.to = To::Nowhere;
         }
     }

@@ -20,6 +20,8 @@ pub(crate) enum To {
     Nowhere,
     /// The one writer of the directory.
     Directory(Box<Writer>),
+    /// The same, but the caller keeps the manifest: changes stay in memory until they are prepared.
+    Kept(Box<Writer>),
 }
 
 impl Writing {
@@ -43,6 +45,30 @@ impl Writing {
         let To::Directory(writer) = &mut self.to else { return Ok(None) };
         writer.commit(next, cancel)?;
         Ok(Some(writer.index().clone()))
+    }
+
+    /// Writes `next` down for a caller who keeps the manifest; returns it as it lies there, and that.
+    pub(crate) fn prepare(
+        &mut self,
+        next: &dense::Index,
+        cancel: &Cancel,
+    ) -> Result<(dense::Index, String)> {
+        let manifest = self.writer()?.prepare(next, cancel)?;
+        Ok((self.writer()?.index().clone(), manifest))
+    }
+
+    /// Removes what `manifest`, which the caller keeps from now on, does not name.
+    pub(crate) fn settle(&mut self, manifest: &str) -> Result<()> {
+        self.writer()?.settle(manifest)
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer> {
+        match &mut self.to {
+            To::Directory(writer) | To::Kept(writer) => Ok(writer),
+            To::Memory | To::Nowhere => {
+                Err(Error::io("", std::io::Error::other("not open for writing in a directory")))
+            }
+        }
     }
 
     /// Removes what a batch put down.

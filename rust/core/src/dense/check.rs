@@ -25,21 +25,25 @@ impl Index {
     /// and are live once; lists that hold every row; rows that are finite, of length 1 under cosine,
     /// and agree with what was computed of them. What fails is a [`Error::Format`] of its file.
     pub fn verify(directory: &Path, threads: Threads, cancel: &Cancel) -> Result<Verified> {
-        let index = Self::open(directory, Verify::Full, cancel)?;
-        for live in index.parts() {
-            live.part().check(index.metric(), threads, cancel)?;
+        Self::open(directory, Verify::Full, cancel)?.check(directory, threads, cancel)
+    }
+
+    /// The same of an index that was opened from `directory` with [`Verify::Full`].
+    pub fn check(&self, directory: &Path, threads: Threads, cancel: &Cancel) -> Result<Verified> {
+        for live in self.parts() {
+            live.part().check(self.metric(), threads, cancel)?;
         }
-        let names = index.order()?.iter().map(|&place| index.name_of(place));
+        let names = self.order()?.iter().map(|&place| self.name_of(place));
         let names = names.collect::<Result<Vec<_>>>()?;
         let refuse = |problem: String| Error::format(directory, format!("{problem}; rebuild"));
         if let Some(pair) = names.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(refuse(format!("the id {} is in two segments", pair[1])));
         }
-        let next = index.header().next;
+        let next = self.header().next;
         if names.last().is_some_and(|last| last.number() >= next && last.text().is_none()) {
             return Err(refuse(format!("the next new row would be called {next}, as one is")));
         }
-        let (rows, dead, segments) = (index.len(), index.dead(), index.segments());
+        let (rows, dead, segments) = (self.len(), self.dead(), self.segments());
         Ok(Verified { rows, dead, segments })
     }
 }

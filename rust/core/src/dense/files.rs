@@ -27,15 +27,33 @@ impl Index {
     /// The index that lies in `directory`, mapped rather than read: a snapshot, which later commits do
     /// not change.
     pub fn open(directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
-        read(directory, &[], verify, cancel)
+        assemble(store::open(directory, KIND, &[], verify, cancel)?)
     }
 
     /// The index that lies in `directory` now; what this one has of it is not checked again.
     pub fn reopen(&self, directory: &Path, verify: Verify, cancel: &Cancel) -> Result<Self> {
+        let opened = store::open(directory, KIND, &self.files(), verify, cancel)?;
+        assemble(opened)
+    }
+
+    /// The index that `manifest` describes, which the caller keeps, of segments in `directory`; what
+    /// `known` has of it is not checked again.
+    pub fn open_as(
+        directory: &Path,
+        manifest: &str,
+        known: Option<&Self>,
+        verify: Verify,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let known = known.map(Self::files).unwrap_or_default();
+        let opened = store::open_as(directory, KIND, manifest, &known, verify, cancel)?;
+        assemble(opened)
+    }
+
+    fn files(&self) -> Vec<Arc<Segment>> {
         let parts = self.parts().iter();
-        let known = parts.flat_map(|live| [live.part().segment(), live.gone_segment()]);
-        let known: Vec<_> = known.flatten().cloned().collect();
-        read(directory, &known, verify, cancel)
+        let files = parts.flat_map(|live| [live.part().segment(), live.gone_segment()]);
+        files.flatten().cloned().collect()
     }
 }
 
@@ -92,6 +110,39 @@ impl Writer {
     pub fn commit(&mut self, next: &Index, cancel: &Cancel) -> Result<()> {
         self.index = commit(&mut self.store, next, cancel)?;
         Ok(())
+    }
+
+    /// Takes the lock of a directory whose manifest the caller keeps; there it is `manifest`.
+    pub fn open_as(
+        directory: &Path,
+        manifest: &str,
+        known: Option<&Index>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let store = store::Writer::open_as::<Header>(directory, KIND, manifest)?;
+        let index = Index::open_as(directory, manifest, known, Verify::Lazy, cancel)?;
+        store.sweep();
+        Ok(Self { store, index })
+    }
+
+    /// Writes `next` down beside what the directory holds; returns its manifest, for a caller who keeps
+    /// it, and tells [`Writer::settle`] once it is kept for good.
+    pub fn prepare(&mut self, next: &Index, cancel: &Cancel) -> Result<String> {
+        let prepared = written(&self.store, next, cancel).and_then(|(index, segments)| {
+            let manifest = self.store.prepare(index.header().clone(), &segments, cancel)?;
+            Ok((index, manifest))
+        });
+        if prepared.is_err() {
+            self.store.sweep();
+        }
+        let (index, manifest) = prepared?;
+        self.index = index;
+        Ok(manifest)
+    }
+
+    /// Removes what `manifest`, which the caller keeps from now on, does not name.
+    pub fn settle(&mut self, manifest: &str) -> Result<()> {
+        self.store.settle::<Header>(manifest)
     }
 
     /// `next` with its large parts on the disk and mapped, but not committed: what outgrows memory is
@@ -165,13 +216,7 @@ fn lies_in(store: &store::Writer, segment: &Segment) -> bool {
     segment.path().parent() == Some(store.directory())
 }
 
-fn read(
-    directory: &Path,
-    known: &[Arc<Segment>],
-    verify: Verify,
-    cancel: &Cancel,
-) -> Result<Index> {
-    let (header, segments) = store::open::<Header>(directory, KIND, known, verify, cancel)?;
+fn assemble((header, segments): (Header, Vec<Arc<Segment>>)) -> Result<Index> {
     let mut parts: Vec<Live> = Vec::new();
     for segment in &segments {
         if segment.has(GONE) {

@@ -64,6 +64,11 @@ impl<A: Serialize + DeserializeOwned> Manifest<A> {
         Self::parse(&text, kind).map_err(|problem| Error::format(path, problem))
     }
 
+    /// The manifest of `directory` that reads `text`, wherever that is kept.
+    pub(super) fn parse_of(directory: &Path, text: &str, kind: &str) -> Result<Self> {
+        Self::parse(text, kind).map_err(|problem| Error::format(directory, problem))
+    }
+
     pub(super) fn parse(text: &str, kind: &str) -> Result<Self, String> {
         let damaged = || "truncated or changed; restore or rebuild".to_owned();
         let (head, json) = text.split_once('\n').ok_or_else(damaged)?;

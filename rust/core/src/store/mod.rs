@@ -9,6 +9,7 @@
 //! Segments are written beside the others and renamed to their names; replacing the manifest is the one
 //! step by which a commit happens (`writer`). Killed at any point, or out of disk, a writer leaves the
 //! previous manifest and everything that it names. What no manifest names is swept by the next writer.
+//! Somebody who has more to commit than an index keeps the manifest instead (`open_as`).
 
 mod column;
 mod disk;
@@ -70,6 +71,20 @@ pub fn open<A: Serialize + DeserializeOwned>(
             opened => return Ok((manifest.attributes, opened?)),
         }
     }
+}
+
+/// The same by a `manifest` that the caller keeps.
+pub fn open_as<A: Serialize + DeserializeOwned>(
+    directory: &Path,
+    kind: &str,
+    manifest: &str,
+    known: &[Arc<Segment>],
+    verify: Verify,
+    cancel: &Cancel,
+) -> Result<(A, Vec<Arc<Segment>>)> {
+    let manifest = Manifest::<A>::parse_of(directory, manifest, kind)?;
+    let segments = open_segments(directory, &manifest, known, verify, cancel)?;
+    Ok((manifest.attributes, segments))
 }
 
 fn open_segments<A>(

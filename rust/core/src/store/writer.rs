@@ -12,6 +12,9 @@
 //! fails undoes what was done. If forcing the directory fails after the rename, nobody can say which
 //! manifest a power cut would leave; then the previous one is put back, and if that fails too the
 //! writer refuses to go on.
+//!
+//! A manifest may also be kept elsewhere, by a caller who has more to commit with it: [`Writer::prepare`]
+//! is the first two lines, [`Writer::settle`] the last one, and what lies between is the caller's.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -50,9 +53,7 @@ impl Writer {
     where
         A: Serialize + DeserializeOwned,
     {
-        disk::make_directory(directory).map_err(|source| Error::io(directory, source))?;
-        expect_ours(directory)?;
-        let lock = Lock::take(directory)?;
+        let lock = lock(directory)?;
         let (manifest, named) = match Manifest::<A>::read(directory, kind) {
             Ok(manifest) => (Some(manifest.to_text()), manifest.file_names()),
             // A manifest that cannot be read is replaced, but not one of another kind.
@@ -64,15 +65,29 @@ impl Writer {
             }
             Err(_) => (None, Vec::new()),
         };
-        Ok(Self {
-            directory: directory.to_owned(),
-            kind: kind.to_owned(),
-            _lock: lock,
-            manifest,
-            named,
-            process: std::process::id(),
-            lost: false,
-        })
+        Ok(Self::new(directory, kind, lock, manifest, named))
+    }
+
+    /// Takes the lock of `directory`, whose manifest the caller keeps; there it is `manifest`.
+    pub fn open_as<A>(directory: &Path, kind: &str, manifest: &str) -> Result<Self>
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        let manifest = Manifest::<A>::parse_of(directory, manifest, kind)?;
+        let lock = lock(directory)?;
+        Ok(Self::new(directory, kind, lock, None, manifest.file_names()))
+    }
+
+    fn new(
+        directory: &Path,
+        kind: &str,
+        lock: Lock,
+        manifest: Option<String>,
+        named: Vec<String>,
+    ) -> Self {
+        let (directory, kind) = (directory.to_owned(), kind.to_owned());
+        let process = std::process::id();
+        Self { directory, kind, _lock: lock, manifest, named, process, lost: false }
     }
 
     /// Whether the directory has a manifest, be it damaged.
@@ -107,13 +122,9 @@ impl Writer {
         segments: &[Arc<Segment>],
         cancel: &Cancel,
     ) -> Result<()> {
-        self.expect_usable()?;
-        cancel.check()?;
-        let entries = segments.iter().map(|segment| Entry::new(segment)).collect();
-        let manifest = Manifest { kind: self.kind.clone(), attributes, segments: entries };
+        let manifest = self.prepared(attributes, segments, cancel)?;
         let text = manifest.to_text();
         let failed = |source| Error::io(&self.directory, source);
-        disk::sync_directory(&self.directory).map_err(failed)?;
         self.replace_manifest(&text).map_err(failed)?;
         if let Err(source) = disk::sync_directory(&self.directory) {
             self.lost = self.put_back().is_err();
@@ -121,6 +132,40 @@ impl Writer {
         }
         self.manifest = Some(text);
         self.named = manifest.file_names();
+        self.sweep();
+        Ok(())
+    }
+
+    /// The manifest of exactly `segments`, which are on the disk for good, for a caller who keeps it.
+    pub fn prepare<A: Serialize + DeserializeOwned>(
+        &self,
+        attributes: A,
+        segments: &[Arc<Segment>],
+        cancel: &Cancel,
+    ) -> Result<String> {
+        Ok(self.prepared(attributes, segments, cancel)?.to_text())
+    }
+
+    fn prepared<A: Serialize + DeserializeOwned>(
+        &self,
+        attributes: A,
+        segments: &[Arc<Segment>],
+        cancel: &Cancel,
+    ) -> Result<Manifest<A>> {
+        self.expect_usable()?;
+        cancel.check()?;
+        let segments = segments.iter().map(|segment| Entry::new(segment)).collect();
+        disk::sync_directory(&self.directory)
+            .map_err(|source| Error::io(&self.directory, source))?;
+        Ok(Manifest { kind: self.kind.clone(), attributes, segments })
+    }
+
+    /// Removes what `manifest`, which the caller keeps from now on, does not name.
+    pub fn settle<A>(&mut self, manifest: &str) -> Result<()>
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        self.named = Manifest::<A>::parse_of(&self.directory, manifest, &self.kind)?.file_names();
         self.sweep();
         Ok(())
     }
@@ -170,6 +215,13 @@ impl<A> Manifest<A> {
     fn file_names(&self) -> Vec<String> {
         self.segments.iter().filter_map(Entry::hash).map(|hash| file_name(&hash)).collect()
     }
+}
+
+/// Makes `directory` if it is missing and takes its lock.
+fn lock(directory: &Path) -> Result<Lock> {
+    disk::make_directory(directory).map_err(|source| Error::io(directory, source))?;
+    expect_ours(directory)?;
+    Lock::take(directory)
 }
 
 /// Refuses a directory with files that no index has.
