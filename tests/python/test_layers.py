@@ -140,6 +140,20 @@ def test_learning_parts_import_only_what_is_below_them(path):
     assert {other for other in used if ranks.get(other, len(ranks)) > ranks[part]} == set()
 
 
+def parts_of(path: Path) -> set[str]:
+    """The parts of the package that a file imports at any time."""
+    names = {name for name in imports(path, everywhere=True) if name.startswith("magnetite.")}
+    return {name.split(".")[1] for name in names}
+
+
+def test_the_server_stands_on_encoders_and_collections_alone():
+    used = set().union(*(parts_of(path) for path in (PACKAGE / "serve").rglob("*.py")))
+    assert used - {"serve", "__version__"} <= {"_core", "encode", "index", "text"}
+    above = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")
+             if "serve" in parts_of(path)}  # fmt: skip
+    assert above <= {"serve", "cli", "bench"}
+
+
 def recipes() -> list[Path]:
     return [p for p in learn_files() if p.parent.name == "recipes" and p.name != "__init__.py"]
 
@@ -159,6 +173,7 @@ def test_serving_imports_no_torch():
     serving = sorted(
         p.parent.name for p in PACKAGE.glob("*/__init__.py") if p.parent.name != "learn"
     )
+    serving += ["serve.application", "serve.run", "serve.search"]  # which the package imports late
     modules = ", ".join(f"magnetite.{name}" for name in serving)
     script = f"import sys, {modules}; print({{'torch', 'transformers'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -12,6 +12,7 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel
 
+from magnetite.index import Found
 from magnetite.serve.batcher import Vectors
 
 
@@ -55,11 +56,48 @@ class Models(BaseModel):
     data: list[Model]
 
 
+class Hit(BaseModel):
+    """A document and how well it answers; a higher score is better."""
+
+    id: str
+    score: float
+    title: str
+    text: str
+    metadata: dict[str, Any]
+
+
+class Answer(BaseModel):
+    """What was found for a query, best first."""
+
+    query: str
+    hits: list[Hit]
+
+
+class SearchAnswer(BaseModel):
+    """The answer of /search."""
+
+    collection: str
+    results: list[Answer]
+    seconds: float
+
+
 def json_response(body: Any, *, cut: int = 0) -> Response:  # noqa: ANN401 - whatever JSON holds
     """Return a response of 200; `cut` texts that lost their end are named in a header."""
     headers = {"magnetite-truncated": str(cut)} if cut else None
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=headers, media_type="application/json")
+
+
+def hit(found: Found) -> dict[str, Any]:
+    """Return a result in the shape of `Hit`."""
+    document = found.document
+    return {
+        "id": document.id,
+        "score": found.score,
+        "title": document.title,
+        "text": document.text,
+        "metadata": document.metadata,
+    }
 
 
 def embeddings(

@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from magnetite import __version__
-from magnetite.serve import answers
-from magnetite.serve.asked import Asked, OpenAIEmbedding, TeiEmbedding, read
+from magnetite.serve import answers, page
+from magnetite.serve.asked import Asked, OpenAIEmbedding, Search, TeiEmbedding, read
+from magnetite.serve.metrics import CONTENT_TYPE
 from magnetite.serve.refusal import ErrorBody, Refusal
+from magnetite.serve.search import Searches
 from magnetite.serve.served import Rows, Served
 
 log = logging.getLogger(__name__)
@@ -31,13 +35,15 @@ _REFUSALS = {
 }
 
 
-def application(served: Served) -> FastAPI:
-    """Return the application around one encoder."""
+def application(served: Served, searches: Searches) -> FastAPI:
+    """Return the application around an encoder and any collections."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
-        served.close()
+        searches.close()
+        for one in {served, *(found.served for found in searches.by_name.values())}:
+            one.close()
 
     app = FastAPI(
         title="Magnetite",
@@ -54,7 +60,9 @@ def application(served: Served) -> FastAPI:
         },
     )
     app.include_router(embedding_routes(served))
-    app.include_router(state_routes(served))
+    app.include_router(search_routes(served, searches))
+    app.include_router(state_routes(served, searches))
+    app.include_router(page.routes())
     return app
 
 
@@ -161,7 +169,39 @@ async def _left(request: Request) -> None:
         pass
 
 
-def state_routes(served: Served) -> APIRouter:
+def search_routes(served: Served, searches: Searches) -> APIRouter:
+    """Return the route that finds documents."""
+    router = APIRouter()
+
+    @router.post("/search", response_model=answers.SearchAnswer, **takes(Search))
+    async def search(request: Request) -> Response:
+        """Find the documents of a collection that answer a query, or each of several."""
+        start = time.perf_counter()
+        asked = await read(request, Search, served.limits)
+        searchable = searches.named(asked.collection)
+        queries = [asked.query] if asked.query is not None else asked.queries or []
+        work = searches.search(
+            searchable,
+            queries,
+            asked.k,
+            where=asked.where,
+            target_recall=asked.target_recall,
+            min_score=asked.min_score,
+        )
+        found = await while_there(request, work)
+        results = [
+            {"query": query, "hits": [answers.hit(one) for one in hits]}
+            for query, hits in zip(queries, found, strict=True)
+        ]
+        seconds = time.perf_counter() - start
+        return answers.json_response(
+            {"collection": searchable.name, "results": results, "seconds": seconds}
+        )
+
+    return router
+
+
+def state_routes(served: Served, searches: Searches) -> APIRouter:
     """Return the routes that say how the server is."""
     router = APIRouter()
 
@@ -178,13 +218,15 @@ def state_routes(served: Served) -> APIRouter:
     @router.get("/info")
     async def info() -> Response:
         """Say what is served, and within which limits."""
-        kinds = {"embeddings": True, "search": False, "rerank": False}
+        collections = [one.info() for one in searches.by_name.values()]
+        kinds = {"embeddings": True, "search": bool(collections), "rerank": False}
         body = {"version": __version__, "serves": kinds} | served.info()
-        return answers.json_response(body | {"limits": asdict(served.limits)})
+        limits = asdict(served.limits)
+        return answers.json_response(body | {"collections": collections, "limits": limits})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Give counters in Prometheus' text format."""
-        return Response(served.metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(served.metrics.text(), media_type=CONTENT_TYPE)
 
     return router

@@ -5,10 +5,10 @@ vectors that nobody asked for.
 """
 
 import asyncio
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import ClientDisconnect
 
 from magnetite.serve.limits import Limits
@@ -53,6 +53,30 @@ class TeiEmbedding(Embedding):
     inputs: str | _Texts
     normalize: bool = True
     truncation_direction: Literal["Right", "right"] = "Right"
+
+
+class Search(Asked):
+    """The body of /search: one `query`, or several `queries`."""
+
+    query: str | None = None
+    queries: _Texts | None = None
+    k: int = Field(10, ge=1, le=1000, description="Documents for each query.")
+    where: dict[str, Any] | None = Field(
+        None, description="Conditions on metadata, as in Collection.search."
+    )
+    target_recall: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="As in Collection.search."
+    )
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="Leave out lower ones."
+    )
+    collection: str | None = Field(None, description="A name that /info gives, or the first.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Search":
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("give either query or queries")
+        return self
 
 
 async def read(request: Request, kind: type[_Asked], limits: Limits) -> _Asked:

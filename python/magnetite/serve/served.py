@@ -60,7 +60,9 @@ class Served:
         metrics.waiting.set_function(lambda: self.batcher.tokens)
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="magnetite-tokenize")
 
-    async def vectors(self, rows: Rows, *, dimensions: int | None, unit: bool = False) -> Vectors:
+    async def vectors(
+        self, rows: Rows, *, dimensions: int | None = None, unit: bool = False
+    ) -> Vectors:
         """Return a vector for each row, cut to `dimensions`; `unit`, of length one.
 
         Vectors of length one keep it when they are cut.
@@ -136,6 +138,11 @@ class Served:
             )
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return Rows(ids.astype(np.int32), starts, 0)
+
+    @property
+    def query_prompt(self) -> str | None:
+        """Name of the prompt that goes before questions, as `Encoder.encode_query` has it."""
+        return "query" if "query" in self.encoder.prompts else None
 
     @property
     def normalized(self) -> bool:

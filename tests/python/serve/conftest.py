@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from magnetite.encode import Encoder
+from magnetite import Collection, Document, Encoder
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -68,6 +68,12 @@ class Server:
         return self.process.returncode
 
 
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """An ONNX artifact of 16 dimensions and 48 tokens."""
+    return GOLDEN
+
+
 @pytest.fixture
 def serve():
     """Start a server; it is stopped when the test ends."""
@@ -94,3 +100,32 @@ def server():
 def offline() -> Encoder:
     """The encoder that `server` serves."""
     return Encoder.load(GOLDEN, threads=1)
+
+
+DOCUMENTS = [
+    Document("sea", "Waves and tides move salt water along the coast.", "The sea"),
+    Document("iron", "An iron oxide that attracts and repels.", "Magnetite", {"kind": "nature"}),
+    Document("bread", "Flour, water, salt, yeast.", "Bread", {"kind": "food", "year": 1987}),
+    Document("moon", "It pulls at the oceans.", "The Moon", {"kind": "nature", "year": 2001}),
+    Document(
+        "markup", "<b>tides</b> <img src=x onerror=\"document.title='taken'\">", "<i>tides</i>"
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory) -> list[Path]:
+    """The same documents by two encoders."""
+    folder = tmp_path_factory.mktemp("collections")
+    for name, encoder in (("one", Encoder.load()), ("two", Encoder.load(GOLDEN))):
+        with Collection.create(folder / name, encoder) as collection:
+            collection.add(DOCUMENTS)
+    return [folder / "one", folder / "two"]
+
+
+@pytest.fixture(scope="session")
+def searching(collections):
+    """A server of both collections, by the encoder of the first."""
+    one = Server(*collections)
+    yield one
+    assert one.stop() == 0

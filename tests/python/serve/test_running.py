@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
-from tests.python.serve.conftest import GOLDEN
-
 LONG = {"input": ["magnet " * 40] * 2000}
 
 
@@ -23,8 +21,8 @@ def magnetite(*words):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_key_is_asked_for_wherever_there_is_something_to_have(serve):
-    server = serve(GOLDEN, MAGNETITE_API_KEY="sesame")
+def test_a_key_is_asked_for_wherever_there_is_something_to_have(serve, golden):
+    server = serve(golden, MAGNETITE_API_KEY="sesame")
     for path in ("/v1/embeddings", "/embed", "/rerank"):
         assert server.post(path, {"input": "x", "inputs": "x"})[0] == 401
     for path in ("/v1/models", "/info", "/metrics", "/openapi.json", "/nothing"):
@@ -40,8 +38,8 @@ def test_a_key_is_asked_for_wherever_there_is_something_to_have(serve):
     assert server.post("/v1/embeddings", asked, right)[0] == 200
 
 
-def test_a_full_server_says_when_to_come_back(serve):
-    server = serve(GOLDEN, "--max-tokens", 2000)
+def test_a_full_server_says_when_to_come_back(serve, golden):
+    server = serve(golden, "--max-tokens", 2000)
     status, said = server.post("/v1/embeddings", {"input": ["magnet " * 40] * 100})
     assert (status, said["error"]["code"]) == (413, "too_many_tokens")
     asked = {"input": ["magnet " * 40] * 40}
@@ -54,8 +52,8 @@ def test_a_full_server_says_when_to_come_back(serve):
     assert server.post("/v1/embeddings", asked)[0] == 200
 
 
-def test_sigterm_lets_accepted_work_finish(serve):
-    server = serve(GOLDEN)
+def test_sigterm_lets_accepted_work_finish(serve, golden):
+    server = serve(golden)
     body = json.dumps(LONG).encode()
     line = partial(http.client.HTTPConnection, "127.0.0.1", server.port, timeout=60)
     with closing(line()) as idle, closing(line()) as busy:
@@ -71,29 +69,40 @@ def test_sigterm_lets_accepted_work_finish(serve):
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0
 
 
-def test_ctrl_c_on_an_idle_server_is_no_error(serve):
-    server = serve(GOLDEN)
+def test_ctrl_c_on_an_idle_server_is_no_error(serve, golden):
+    server = serve(golden)
     server.process.send_signal(signal.SIGINT)
     _, errors = server.process.communicate(timeout=30)
     assert (server.process.returncode, errors) == (0, "")
 
 
-def test_a_taken_port_is_named():
+def test_a_taken_port_is_named(golden):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = magnetite(GOLDEN, "--port", port)
+        done = magnetite(golden, "--port", port)
     assert done.returncode == 1
     assert f"127.0.0.1 port {port}: Address already in use" in done.stderr
     assert "give --port another" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_what_cannot_be_served_is_named(tmp_path):
+def test_without_the_extra_it_is_named():
+    script = (
+        "import sys; sys.modules['fastapi'] = None; import magnetite.serve\n"
+        "from magnetite.cli import main; main(['serve'])"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert 'pip install "magnetite[serve]"' in done.stderr
+
+
+def test_what_cannot_be_served_is_named(golden, tmp_path):
     assert "does not exist" in magnetite(tmp_path / "absent").stderr
-    shutil.copytree(GOLDEN, tmp_path / "mine")
+    shutil.copytree(golden, tmp_path / "mine")
     os.truncate(tmp_path / "mine" / "model.onnx", 100)
     done = magnetite(tmp_path / "mine", "--port", 0)
     assert "model.onnx is truncated" in done.stderr
-    assert "from 1 to the encoder's 16" in magnetite(GOLDEN, "--dimensions", 99).stderr
+    assert "from 1 to the encoder's 16" in magnetite(golden, "--dimensions", 99).stderr
