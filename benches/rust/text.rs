@@ -40,7 +40,9 @@ fn text(c: &mut Criterion) {
         });
         let threads = Threads::new(threads).unwrap();
         group.bench_function(format!("text to vectors/threads={}", threads.get()), |b| {
-            b.iter(|| encoder.encode_texts(&tokenizer, &texts, asked(false), threads, &cancel));
+            let mut out = vec![0.0; texts.len() * encoder.dim()];
+            let how = (&tokenizer, asked(false));
+            b.iter(|| encoder.encode_texts(how, &texts, &mut out, threads, &cancel));
         });
         let tokens = encode(false, 1).unwrap();
         let ragged = Ragged::new(&tokens.ids, &tokens.starts).unwrap();

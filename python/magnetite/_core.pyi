@@ -290,9 +290,14 @@ class StaticEncoder:
         """Return one unit vector a row of ids, zeros for a row without."""
 
     def encode_texts(
-        self, tokenizer: Tokenizer, texts: list[str], max_tokens: int | None, threads: int | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return one unit vector a text, and the rows that were cut."""
+        self,
+        tokenizer: Tokenizer,
+        texts: list[str],
+        max_tokens: int | None,
+        threads: int | None,
+        out: NDArray[np.float32],
+    ) -> tuple[int, NDArray[np.int64]]:
+        """Write one unit vector a text to `out`; return how many tokens there were, and the rows cut."""
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Return the tensors of a safetensors file by name."""

@@ -172,6 +172,24 @@ proptest! {
     }
 
     #[test]
+    fn rows_sum_up_as_if_added_one_by_one(
+        // Around a block of columns, a usual dim, an odd one.
+        dim in prop::sample::select(vec![1, 63, 64, 65, 256, 301]),
+        bytes in prop::collection::vec(any::<i8>(), 7 * 301),
+        rows in prop::collection::vec((0u32..7, -2.0f32..2.0), 0..20),
+    ) {
+        let mut wanted = vec![0.0; dim];
+        for &(row, factor) in &rows {
+            portable().axpy_i8(factor, &bytes[row as usize * dim..][..dim], &mut wanted);
+        }
+        for kernels in Kernels::available() {
+            let mut got = vec![f32::NAN; dim];
+            kernels.sum_rows_i8(&bytes[..7 * dim], &rows, &mut got);
+            prop_assert_eq!(bits(&got), bits(&wanted));
+        }
+    }
+
+    #[test]
     fn a_block_of_rows_gets_the_bits_of_one_row_at_a_time((query, data) in blocks()) {
         let rows = MatrixRef::new(&data, query.len()).unwrap();
         for kernels in Kernels::available() {

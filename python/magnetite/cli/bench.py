@@ -10,6 +10,7 @@ from magnetite.cli.shell import examples, file_in, path_out
 
 if TYPE_CHECKING:
     from magnetite.bench import Data, Row
+    from magnetite.bench.text import Row as TextRow
 
 _PROSE = Path(__file__).parents[4] / "shared" / "data" / "prose"  # beside a checkout
 _HELP = {
@@ -106,6 +107,76 @@ def dense(
     if plot_out is not None:
         plots.write(report, plot_out)
     click.echo(summary(report.rows))
+
+
+_TEXT_HELP = {
+    "against": "Libraries to compare with, of tokenizers and sentence-transformers.",
+    "tokenizer": "A tokenizer.json [default: the model's, else the built-in encoder's].",
+    "model": "A sentence-transformers folder, or an artifact [default: the built-in encoder].",
+    "most": "Texts to tokenize.",
+    "encoded": "Texts to encode, spread over the file; fewer where they are long.",
+}
+
+
+@command.command(
+    epilog=examples(
+        "magnetite bench text notes.txt --against tokenizers",
+        "magnetite bench text corpus.jsonl.gz --model ./all-MiniLM-L6-v2 --json rows.jsonl",
+    )
+)
+@click.argument("texts", type=file_in)
+@click.option(
+    "--against",
+    default="tokenizers,sentence-transformers",
+    show_default=True,
+    help=_TEXT_HELP["against"],
+)
+@click.option("--tokenizer", type=file_in, help=_TEXT_HELP["tokenizer"])
+@click.option("-m", "--model", type=file_in, help=_TEXT_HELP["model"])
+@click.option("--threads", default="1,2", show_default=True, help=_HELP["threads"])
+@click.option("--most", type=click.IntRange(min=1), default=6_000, help=_TEXT_HELP["most"])
+@click.option("--encoded", type=click.IntRange(min=1), default=400, help=_TEXT_HELP["encoded"])
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--json", "json_out", type=path_out, help=_HELP["json"])
+def text(
+    texts: Path,
+    against: str,
+    tokenizer: Path | None,
+    model: Path | None,
+    threads: str,
+    most: int,
+    encoded: int,
+    rounds: int,
+    json_out: Path | None,
+) -> None:
+    """Tokenization and encoding of TEXTS: ours beside others'.
+
+    TEXTS has one text a line, of .jsonl the longest string of each; .gz is read as it is.
+    """
+    from magnetite.bench import encode
+    from magnetite.bench.text import line, read, read_text, tokenize
+    from magnetite.encode.encoder import BUILTIN
+
+    model = model or BUILTIN
+    tokenizer = tokenizer or model / "tokenizer.json"
+    peers, counts = _listed(against), [int(word) for word in _listed(threads)]
+    with ExitStack() as stack:
+        out = None if json_out is None else stack.enter_context(json_out.open("w"))
+
+        def keep(found: "list[TextRow]") -> None:
+            for row in found:
+                click.echo(line(row))
+                if out is not None:
+                    print(row.as_json(), file=out, flush=True)
+
+        name = tokenizer.parent.name
+        for count in counts:
+            keep(tokenize(read(texts, most), read_text(tokenizer), name, count, peers))
+        keep(
+            encode.measure(
+                encode.some(read(texts, 1 << 40), encoded), model, max(counts), rounds, peers
+            )
+        )
 
 
 def _data(vectors: Path | None, queries: Path | None, truth: Path | None, threads: int) -> "Data":

@@ -3,95 +3,22 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from magnetite import _core
 from magnetite._core import FormatError
-from magnetite.encode.artifact import MODEL, TOKENIZER, WEIGHTS, Artifact
-from magnetite.encode.session import Session, run_batches
-from magnetite.text import Tokenizer, Tokens, pack
+from magnetite.encode.artifact import TOKENIZER, Artifact
+from magnetite.encode.engines import BATCH_TOKENS, ENGINES, Done, Engine, Window, windows
+from magnetite.encode.session import Vectors
+from magnetite.text import Tokenizer, Tokens
 
 BUILTIN = Path(__file__).parent / "builtin"
-BATCH_TOKENS = 1024
-"""The activations of larger batches leave the cache; docs/benchmarks.md says what was measured."""
-SLAB = 32_768
-"""Texts tokenized, sorted and packed at a time: bounds memory, and padding loses nothing."""
-
 log = logging.getLogger(__name__)
-
-Vectors = NDArray[np.float32]
-
-
-class Engine(Protocol):
-    """What turns texts into vectors."""
-
-    def encode(
-        self, texts: list[str], batch_tokens: int, progress: Callable[[int], object]
-    ) -> tuple[Vectors, int]:
-        """Return one row for each text, and how many were cut; `progress` hears of rows done."""
-        ...
-
-
-class OnnxEngine:
-    """ONNX Runtime over batches of like length, longest first."""
-
-    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
-        self._tokenizer, self._threads = tokenizer, threads
-        self._dim, self._max_tokens = artifact.manifest.dim, artifact.manifest.max_tokens
-        self.session = Session(artifact.directory / MODEL, threads)
-        self.session.open()
-
-    def encode(
-        self, texts: list[str], batch_tokens: int, progress: Callable[[int], object]
-    ) -> tuple[Vectors, int]:
-        """Return one row for each text, and how many were cut."""
-        tokens = self._tokenizer.encode_batch(
-            texts, max_tokens=self._max_tokens, threads=self._threads
-        )
-        batches = pack(np.diff(tokens.starts), batch_tokens, self._max_tokens)
-        out = np.empty((len(texts), self._dim), dtype=np.float32)
-
-        def work(run: Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]) -> None:
-            for rows, width in batches:
-                out[rows] = run(*tokens.fill(rows, width))
-                progress(len(rows))
-
-        run_batches(self.session, work)
-        return out, len(tokens.truncated)
-
-
-class StaticEngine:
-    """Rust: the weighted mean of token vectors; nothing is padded, so the budget is no matter."""
-
-    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
-        self._tokenizer, self._threads = tokenizer, threads
-        self._max_tokens = artifact.manifest.max_tokens
-        self._core = _core.StaticEncoder.load(artifact.directory / WEIGHTS)
-
-    def encode(
-        self,
-        texts: list[str],
-        batch_tokens: int,  # noqa: ARG002 - an engine's signature
-        progress: Callable[[int], object],
-    ) -> tuple[Vectors, int]:
-        """Return one row for each text, and how many were cut."""
-        vectors, cut = self._core.encode_texts(
-            self._tokenizer.core, texts, self._max_tokens, self._threads
-        )
-        progress(len(texts))
-        return vectors, len(cut)
-
-
-ENGINES: dict[str, type[OnnxEngine] | type[StaticEngine]] = {
-    "onnx": OnnxEngine,
-    "static": StaticEngine,
-}
 
 
 class Encoder:
@@ -196,13 +123,12 @@ class Encoder:
         hidden = None if show_progress is None else not show_progress
         delay = 2 if show_progress is None else 0
         with tqdm(total=len(listed), unit="text", disable=hidden, delay=delay) as bar:
-            for start in range(0, len(listed), SLAB):
-                slab = listed[start : start + SLAB]
-                if prompt:
-                    slab = [prompt + text for text in slab]
-                rows = out[start : start + SLAB]
-                rows[:], cut = self.engine.encode(slab, batch_tokens, bar.update)
-                self._tell_truncated(cut)
+
+            def heard(done: Done) -> None:
+                bar.update(done.texts)
+                self._tell_truncated(done.truncated)
+
+            self.engine.encode(_slices(listed, prompt, out), batch_tokens, heard)
         if normalize and not self.artifact.manifest.normalized:
             length = np.linalg.norm(out, axis=1, keepdims=True)
             np.divide(out, length, out=out, where=length > 0)
@@ -291,6 +217,15 @@ def _reopen(directory: Path, fingerprint: str, threads: int | None) -> Encoder:
             "which was pickled; put the old artifact back, or pickle the encoder again"
         )
     return encoder
+
+
+def _slices(texts: list[str], prompt: str, out: Vectors) -> Iterator[Window]:
+    """Cut texts and the array of their vectors into windows."""
+    start = 0
+    for window in windows(texts):
+        rows = out[start : start + len(window)]
+        start += len(window)
+        yield Window([prompt + text for text in window] if prompt else window, rows)
 
 
 def _checked(texts: Sequence[str]) -> list[str]:

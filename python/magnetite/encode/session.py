@@ -3,10 +3,12 @@
 import ctypes
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +25,31 @@ POLL_S = 0.02
 """How long a Ctrl-C may wait before it is seen, where the wait itself cannot be interrupted."""
 GRACE_S = 0.05
 """How long a stopped run is waited for; a run cut short ends at its next graph node."""
+AHEAD = 2
+"""Windows whose batches have not all begun: the one that runs, and the next."""
 
 _live: "weakref.WeakSet[Session]" = weakref.WeakSet()
+
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
 
 
 class Session:
     """One graph and its thread pool, opened when first used in a process."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, at_once: int = 1) -> None:
         self.model = model
         self.threads = threads
+        """Of one run."""
+        self.at_once = at_once
+        """How many may be at work beside each other."""
+        self._begin()
+        _live.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._opened: onnxruntime.InferenceSession | None = None
-        _live.add(self)
+        self.turns = threading.Semaphore(self.at_once)
 
     def open(self) -> "onnxruntime.InferenceSession":
         """Return the session of this process."""
@@ -45,7 +59,7 @@ class Session:
             return self._opened
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Session, (self.model, self.threads)
+        return Session, (self.model, self.threads, self.at_once)
 
     def _forget(self) -> None:
         """Start anew in a forked child: the pool's threads stayed behind in the parent.
@@ -54,8 +68,7 @@ class Session:
         """
         if self._opened is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._opened))
-        self._opened = None
-        self._lock = threading.Lock()
+        self._begin()
 
 
 def _forget_all() -> None:
@@ -82,53 +95,108 @@ def _open(model: Path, threads: int) -> "onnxruntime.InferenceSession":
     )
 
 
-Run = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+class Batch(Protocol):
+    """A rectangle of ids, and what becomes of its vectors."""
+
+    def cells(self) -> tuple[Ids, Ids]:
+        """Return ids and mask, [n, L] each."""
+        ...
+
+    def keep(self, vectors: Vectors) -> None:
+        """Take the vectors, [n, dim], on the thread that ran the batch."""
+        ...
 
 
-def run_batches(session: Session, work: Callable[[Run], None]) -> None:
-    """Call `work(run)`, where `run(ids, mask)` gives the vectors of one batch.
+def run_batches(session: Session, windows: Iterator[Sequence[Batch]]) -> None:
+    """Run every batch of every window, `session.at_once` beside each other.
 
-    Ctrl-C during the call stops the graph between two of its nodes. Only the main thread hears
-    signals, so there `work` runs on a thread of its own.
+    The calling thread draws windows while others run: what it takes to make one overlaps with the
+    one before it, and at most two wait. It alone hears Ctrl-C, which stops the runs between two
+    nodes of their graphs.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; `work` has stopped or stops at its next node.
+        KeyboardInterrupt: Ctrl-C was pressed; the runs have stopped or stop at their next node.
     """
-    import onnxruntime
+    crew = _Crew(session)
+    try:
+        while crew.wants_more():
+            window = next(windows, None)
+            if window is None:
+                break
+            crew.take(window)
+        crew.finish()
+    except BaseException:
+        crew.stop()
+        raise
 
-    opened = session.open()
-    options = onnxruntime.RunOptions()
 
-    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        if options.terminate:
-            raise KeyboardInterrupt
-        return opened.run(["embedding"], {"ids": ids, "mask": mask}, options)[0]  # type: ignore[no-any-return]
+class _Crew:
+    """Threads that run batches one after the other, each on its own."""
 
-    if threading.current_thread() is not threading.main_thread():
-        work(run)
-        return
+    def __init__(self, session: Session) -> None:
+        import onnxruntime
 
-    failed: list[BaseException] = []
-    # Not `join`: interrupted, that of CPython 3.11 and 3.12 takes a running thread for ended, and
-    # the process then leaves without it, in the middle of the graph.
-    ended = threading.Event()
+        self._session = session
+        self._options = onnxruntime.RunOptions()
+        self._todo: SimpleQueue[tuple[Batch, bool] | None] = SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        self._failed: list[BaseException] = []
+        # Not `join`: interrupted, that of CPython 3.11 and 3.12 takes a running thread for ended,
+        # and the process then leaves without it, in the middle of the graph.
+        self._ended = [threading.Event() for _ in range(session.at_once)]
+        for ended in self._ended:
+            name = "magnetite-encode"
+            threading.Thread(target=self._work, args=(ended,), name=name).start()
 
-    def guarded() -> None:
+    def wants_more(self) -> bool:
+        """Wait until no more than one window waits; False if a run has failed."""
+        while not self._failed:
+            if self._room.acquire(timeout=POLL_S):
+                return True
+        return False
+
+    def take(self, window: Sequence[Batch]) -> None:
+        """Put the batches behind those that wait."""
+        for place, batch in enumerate(window, 1):
+            self._todo.put((batch, place == len(window)))
+        if not window:
+            self._room.release()
+
+    def finish(self) -> None:
+        """Return when all that was taken is done; raise what a thread raised."""
+        self._dismiss()
+        for ended in self._ended:
+            while not ended.wait(POLL_S):
+                pass
+        if self._failed:
+            raise self._failed[0]
+
+    def stop(self) -> None:
+        """Let no run go on beyond its next node, and wait for that a moment."""
+        self._options.terminate = True
+        self._dismiss()
+        end = time.monotonic() + GRACE_S
+        for ended in self._ended:
+            ended.wait(max(0.0, end - time.monotonic()))
+
+    def _dismiss(self) -> None:
+        for _ in self._ended:
+            self._todo.put(None)
+
+    def _work(self, ended: threading.Event) -> None:
         try:
-            work(run)
+            opened = self._session.open()  # here, since it takes long and hears no Ctrl-C
+            while (item := self._todo.get()) is not None and not self._options.terminate:
+                batch, last = item
+                if last:
+                    self._room.release()
+                ids, mask = batch.cells()
+                with self._session.turns:
+                    inputs = {"ids": ids, "mask": mask}
+                    [vectors] = opened.run(["embedding"], inputs, self._options)
+                batch.keep(vectors)
         except BaseException as error:  # raised again on the caller's thread
-            failed.append(error)
+            self._failed.append(error)
+            self._options.terminate = True
         finally:
             ended.set()
-
-    worker = threading.Thread(target=guarded, name="magnetite-encode")
-    worker.start()
-    try:
-        while not ended.wait(POLL_S):
-            pass
-    except BaseException:
-        options.terminate = True
-        ended.wait(GRACE_S)
-        raise
-    if failed:
-        raise failed[0]

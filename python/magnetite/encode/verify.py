@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from magnetite.encode.artifact import GOLDEN
-from magnetite.encode.encoder import BATCH_TOKENS, Encoder
+from magnetite.encode.encoder import Encoder
+from magnetite.encode.engines import BATCH_TOKENS, Window
 from magnetite.encode.golden import Golden
 
 BOUND = 1e-4
@@ -60,6 +61,7 @@ def verify(
 def largest_difference(encoder: Encoder, golden: Golden) -> float:
     """Return the largest difference of a coordinate between `golden` and what `encoder` gives."""
     texts = [encoder.prompt(None) + text for text in golden.texts]
-    vectors, _ = encoder.engine.encode(texts, BATCH_TOKENS, lambda _: None)
+    vectors = np.empty_like(golden.vectors)
+    encoder.engine.encode([Window(texts, vectors)], BATCH_TOKENS, lambda _: None)
     difference = np.abs(vectors - golden.vectors)
     return float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf")

@@ -25,6 +25,15 @@ pub struct StaticEncoder {
     dim: usize,
 }
 
+/// What was met on the way from texts to vectors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// How many ids there were.
+    pub tokens: usize,
+    /// The rows that were cut, in order.
+    pub truncated: Vec<i64>,
+}
+
 impl StaticEncoder {
     /// Reads `table` (int8, vocabulary × dim), `scale` and `weight` (float32, vocabulary).
     pub fn load(path: &Path) -> Result<Self> {
@@ -75,59 +84,78 @@ impl StaticEncoder {
     pub fn encode(&self, ids: Ragged<'_>, threads: Threads, cancel: &Cancel) -> Result<Matrix> {
         let mut out = vec![0.0; ids.rows() * self.dim];
         threads.chunks_mut(&mut out, self.dim, BLOCK, cancel, |first, chunk| {
+            let mut picks = Vec::new();
             for (row, out) in chunk.chunks_exact_mut(self.dim).enumerate() {
-                self.vector(ids.row(first + row), out)?;
+                self.pick(ids.row(first + row), &mut picks)?;
+                self.vector(&picks, out);
             }
             Ok(())
         })?;
         Matrix::new(out, self.dim)
     }
 
-    /// One unit vector a text, and the rows that were cut; every block goes from text to vectors
-    /// on one thread. The same bits as [`Tokenizer::encode_batch`] and then [`Self::encode`].
+    /// Writes one unit vector a text to `out`; every block goes from text to vectors on one thread.
+    /// The same bits as [`Tokenizer::encode_batch`] and then [`Self::encode`].
+    ///
+    /// Refuses an `out` that is not `texts` rows of `dim` numbers.
     pub fn encode_texts<T: AsRef<str> + Sync>(
         &self,
-        tokenizer: &Tokenizer,
+        (tokenizer, asked): (&Tokenizer, Asked),
         texts: &[T],
-        asked: Asked,
+        out: &mut [f32],
         threads: Threads,
         cancel: &Cancel,
-    ) -> Result<(Matrix, Vec<i64>)> {
+    ) -> Result<Encoded> {
+        if texts.len().checked_mul(self.dim) != Some(out.len()) {
+            let want = format!("{} rows of {} numbers", texts.len(), self.dim);
+            return Err(Error::range("out", want, format!("{} numbers", out.len())));
+        }
         let cut = tokenizer.cut(asked)?;
-        let truncated = Mutex::new(Vec::new());
-        let mut out = vec![0.0; texts.len() * self.dim];
-        threads.chunks_mut(&mut out, self.dim, BLOCK, cancel, |first, chunk| {
-            let mut ids = Vec::new();
+        let encoded = Mutex::new(Encoded::default());
+        threads.chunks_mut(out, self.dim, BLOCK, cancel, |first, chunk| {
+            let (mut ids, mut picks) = (Vec::new(), Vec::new());
+            let (mut tokens, mut truncated) = (0, Vec::new());
             for (row, out) in (first..).zip(chunk.chunks_exact_mut(self.dim)) {
                 cancel.check()?;
                 ids.clear();
                 if tokenizer.encode(texts[row].as_ref(), cut, &mut ids, cancel)? {
-                    truncated.lock().unwrap_or_else(PoisonError::into_inner).push(row as i64);
+                    truncated.push(row as i64);
                 }
-                self.vector(&ids, out)?;
+                tokens += ids.len();
+                self.pick(&ids, &mut picks)?;
+                self.vector(&picks, out);
             }
+            let mut encoded = encoded.lock().unwrap_or_else(PoisonError::into_inner);
+            encoded.tokens += tokens;
+            encoded.truncated.extend(truncated);
             Ok(())
         })?;
-        let mut truncated = truncated.into_inner().unwrap_or_else(PoisonError::into_inner);
-        truncated.sort_unstable();
-        Ok((Matrix::new(out, self.dim)?, truncated))
+        let mut encoded = encoded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        encoded.truncated.sort_unstable();
+        Ok(encoded)
     }
 
-    /// Writes the vector of `ids` to `out`, which holds zeros.
-    fn vector(&self, ids: &[i32], out: &mut [f32]) -> Result<()> {
-        let kernels = Kernels::best();
+    /// Puts the row and the factor of each id in place of `picks`.
+    fn pick(&self, ids: &[i32], picks: &mut Vec<(u32, f32)>) -> Result<()> {
+        picks.clear();
         for &id in ids {
-            let token = usize::try_from(id).unwrap_or(usize::MAX);
-            let Some(&factor) = self.factors.get(token) else {
+            let row = u32::try_from(id).unwrap_or(u32::MAX);
+            let Some(&factor) = self.factors.get(row as usize) else {
                 let want = format!("0 to {}, the rows of the table", self.factors.len() - 1);
                 return Err(Error::range("token id", want, id));
             };
-            kernels.axpy_i8(factor, &self.table[token * self.dim..][..self.dim], out);
+            picks.push((row, factor));
         }
+        Ok(())
+    }
+
+    /// Writes the vector of some rows to `out`.
+    fn vector(&self, picks: &[(u32, f32)], out: &mut [f32]) {
+        let kernels = Kernels::best();
+        kernels.sum_rows_i8(&self.table, picks, out);
         // Below the smallest normal number there is no direction left to speak of.
         let square = kernels.dot(out, out);
         let length = if square.is_normal() { square.sqrt() } else { f32::INFINITY };
         out.iter_mut().for_each(|x| *x /= length);
-        Ok(())
     }
 }

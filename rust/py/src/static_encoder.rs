@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use magnetite_core::text::{Asked, Ragged};
 use magnetite_core::{Matrix, Threads, static_encoder};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -53,8 +54,8 @@ impl StaticEncoder {
         array(py, vectors)
     }
 
-    /// Return one unit vector a text, and the rows that were cut.
-    #[pyo3(signature = (tokenizer, texts, max_tokens, threads))]
+    /// Write one unit vector a text to `out`; return how many tokens there were, and the rows cut.
+    #[pyo3(signature = (tokenizer, texts, max_tokens, threads, out))]
     fn encode_texts<'py>(
         &self,
         py: Python<'py>,
@@ -62,14 +63,22 @@ impl StaticEncoder {
         texts: &Bound<'py, PyList>,
         max_tokens: Option<usize>,
         threads: Option<usize>,
-    ) -> PyResult<(Vectors<'py>, Bound<'py, PyArray1<i64>>)> {
+        out: &Vectors<'py>,
+    ) -> PyResult<(usize, Bound<'py, PyArray1<i64>>)> {
+        let wrong = || PyTypeError::new_err("out must be a float32 array in C order to write to");
+        if !out.is_c_contiguous() {
+            return Err(wrong());
+        }
+        let mut out = out.try_readwrite().map_err(|_| wrong())?;
+        let out = out.as_slice_mut().map_err(|_| wrong())?;
         let texts = Texts::borrow(texts)?;
         let texts = &texts.refs()[..];
         let asked = Asked { max_tokens, ..Asked::default() };
-        let encode =
-            |threads, cancel: &_| self.0.encode_texts(&tokenizer.0, texts, asked, threads, cancel);
-        let (vectors, truncated) = tokenizer.enter(py, texts, false, threads, encode)?;
-        Ok((array(py, vectors)?, truncated.into_pyarray(py)))
+        let encode = |threads, cancel: &_| {
+            self.0.encode_texts((&tokenizer.0, asked), texts, out, threads, cancel)
+        };
+        let encoded = tokenizer.enter(py, texts, false, threads, encode)?;
+        Ok((encoded.tokens, encoded.truncated.into_pyarray(py)))
     }
 }
 

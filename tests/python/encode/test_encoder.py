@@ -162,7 +162,7 @@ def test_threads_are_resolved_once_for_tokenizer_and_engine(tiny_artifact, monke
     monkeypatch.setenv("MAGNETITE_NUM_THREADS", "3")
     assert Encoder.load(tiny_artifact).threads == 3
     encoder = Encoder.load(tiny_artifact, threads=1)
-    options = encoder.engine.session.open().get_session_options()
+    options = encoder.engine.together.open().get_session_options()
     assert (encoder.threads, options.intra_op_num_threads, options.inter_op_num_threads) == (
         1,
         1,

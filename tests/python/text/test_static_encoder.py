@@ -60,8 +60,15 @@ def encoder(tables, tmp_path):
     return _core.StaticEncoder.load(write(tmp_path / "model.safetensors", **tables))
 
 
+def encode(encoder, tokenizer, texts, max_tokens, threads):
+    """Return vectors, and the rows that were cut."""
+    out = np.full((len(texts), encoder.dim), np.nan, np.float32)
+    _, cut = encoder.encode_texts(tokenizer.core, texts, max_tokens, threads, out)
+    return out, cut
+
+
 def test_texts_become_the_normalised_weighted_sum_of_their_tokens(encoder, tables, tokenizer):
-    vectors, truncated = encoder.encode_texts(tokenizer.core, TEXTS, None, 2)
+    vectors, truncated = encode(encoder, tokenizer, TEXTS, None, 2)
     assert vectors.dtype == np.float32
     assert truncated.tolist() == []
     rows = tables["table"] * (tables["weight"] * tables["scale"])[:, None].astype(np.float64)
@@ -77,19 +84,33 @@ def test_one_call_gives_the_bits_of_two_for_any_number_of_threads(encoder, token
         tokens = tokenizer.encode_batch(TEXTS, max_tokens=max_tokens)
         wanted = encoder.encode(tokens.ids, tokens.starts, 1)
         for threads in (1, 2, 3):
-            got, cut = encoder.encode_texts(tokenizer.core, TEXTS, max_tokens, threads)
+            got, cut = encode(encoder, tokenizer, TEXTS, max_tokens, threads)
             assert np.array_equal(got, wanted)
             assert np.array_equal(cut, tokens.truncated)
             assert np.array_equal(encoder.encode(tokens.ids, tokens.starts, threads), wanted)
     assert len(tokens.truncated) == 18
-    alone = [encoder.encode_texts(tokenizer.core, [text], 2, 1)[0][0] for text in TEXTS]
+    alone = [encode(encoder, tokenizer, [text], 2, 1)[0][0] for text in TEXTS]
     assert np.array_equal(alone, wanted)
 
 
 def test_no_texts_give_no_rows(encoder, tokenizer):
-    vectors, truncated = encoder.encode_texts(tokenizer.core, [], None, None)
+    vectors, truncated = encode(encoder, tokenizer, [], None, None)
     assert vectors.shape == (0, encoder.dim)
     assert len(truncated) == 0
+
+
+def test_vectors_are_written_where_they_fit_and_tokens_are_counted(encoder, tokenizer):
+    out = np.zeros((2, encoder.dim), np.float32)
+    tokens, _ = encoder.encode_texts(tokenizer.core, ["iron attracts", "oxide"], None, 1, out)
+    assert tokens == 3
+    for wrong in (out[:1], np.zeros((2, encoder.dim + 1), np.float32)):
+        with pytest.raises(ValueError, match="out must be 2 rows of 24 numbers"):
+            encoder.encode_texts(tokenizer.core, ["iron", "oxide"], None, 1, wrong)
+    locked = out.copy()
+    locked.setflags(write=False)
+    for wrong in (out.T, out.astype(np.float64), locked):
+        with pytest.raises(TypeError):
+            encoder.encode_texts(tokenizer.core, ["iron", "oxide"], None, 1, wrong)
 
 
 def test_ids_that_do_not_fit_are_refused(encoder):

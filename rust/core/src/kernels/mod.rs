@@ -2,7 +2,7 @@
 //!
 //! | kernel | result | on every tier |
 //! |---|---|---|
-//! | `dot`, `l2`, `axpy`, `axpy_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
+//! | `dot`, `l2`, `axpy`, `axpy_i8`, `sum_rows_i8`, `dots`, `l2s` | canonical `f32`: multiply then add, [`LANES`] sums | same bits |
 //! | `dots_f16`, `l2s_f16`, `dots_i8`, `l2s_i8` | the same of rows kept shorter, each number exact as `f32` | same bits |
 //! | `nearest_short` | the nearest by `l2`, of many short vectors at once, in [`Columns`] | same bits |
 //! | `part_dots`, `part_l2s`, `to_steps` | a query's tables, as `f32` and as bytes | same bits |
@@ -31,6 +31,7 @@ macro_rules! tier {
                 l2,
                 axpy,
                 axpy_i8,
+                sum_rows_i8,
                 dots,
                 l2s,
                 dots_f16,
@@ -61,6 +62,9 @@ macro_rules! tier {
         });
         tier!(@enable $features fn axpy_i8(alpha: f32, x: &[i8], y: &mut [f32]) {
             portable::axpy_i8(alpha, x, y)
+        });
+        tier!(@enable $features fn sum_rows_i8(table: &[i8], rows: &[(u32, f32)], out: &mut [f32]) {
+            portable::sum_rows_i8(table, rows, out)
         });
         tier!(@enable $features fn dots(query: &[f32], rows: MatrixRef<'_>, out: &mut [f32]) {
             portable::dots(query, rows, out)
@@ -262,6 +266,7 @@ pub struct Kernels {
     l2: unsafe fn(&[f32], &[f32]) -> f32,
     axpy: unsafe fn(f32, &[f32], &mut [f32]),
     axpy_i8: unsafe fn(f32, &[i8], &mut [f32]),
+    sum_rows_i8: unsafe fn(&[i8], &[(u32, f32)], &mut [f32]),
     dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     dots_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
@@ -292,6 +297,7 @@ impl Kernels {
         l2: portable::l2,
         axpy: portable::axpy,
         axpy_i8: portable::axpy_i8,
+        sum_rows_i8: portable::sum_rows_i8,
         dots: portable::dots,
         l2s: portable::l2s,
         dots_f16: portable::dots_f16,
@@ -386,6 +392,13 @@ impl Kernels {
         assert_eq!(x.len(), y.len(), "axpy needs two vectors of one length");
         // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
         unsafe { (self.axpy_i8)(alpha, x, y) }
+    }
+
+    /// `out` = Σ factor·row over `(row, factor)` in their order: the bits of zeros and then `axpy_i8`
+    /// with each. Rows of `table` are as long as `out`; panics if one is not there.
+    pub fn sum_rows_i8(self, table: &[i8], rows: &[(u32, f32)], out: &mut [f32]) {
+        // SAFETY: `self` exists, so `available` saw this tier's features on this CPU.
+        unsafe { (self.sum_rows_i8)(table, rows, out) }
     }
 
     /// `out[i]` = `dot(query, row i)`, the same bits; one call for a whole block of rows.

@@ -37,6 +37,30 @@ pub(super) fn axpy_i8(alpha: f32, x: &[i8], y: &mut [f32]) {
     }
 }
 
+/// `out` = Σ factor·row of `table`, whose rows are as long as `out`; so many columns at a time that
+/// their sums stay in registers.
+#[inline(always)]
+pub(super) fn sum_rows_i8(table: &[i8], rows: &[(u32, f32)], out: &mut [f32]) {
+    const COLUMNS: usize = 64;
+    let dim = out.len();
+    let (blocks, rest) = out.as_chunks_mut::<COLUMNS>();
+    for (out, first) in blocks.iter_mut().zip((0..).step_by(COLUMNS)) {
+        let mut sums = [0.0; COLUMNS];
+        for &(row, factor) in rows {
+            let row = table[row as usize * dim + first..].first_chunk::<COLUMNS>();
+            for (sum, &x) in sums.iter_mut().zip(row.expect("a row is as long as `out`")) {
+                *sum += factor * f32::from(x);
+            }
+        }
+        *out = sums;
+    }
+    let last = dim - rest.len();
+    rest.fill(0.0);
+    for &(row, factor) in rows {
+        axpy_i8(factor, &table[row as usize * dim + last..][..rest.len()], rest);
+    }
+}
+
 /// How a row is kept: each number stands for one `f32`, exactly, whatever the tier.
 trait Stored: Copy {
     type Number: Copy + Default;

@@ -1,0 +1,202 @@
+"""What turns texts into vectors: ONNX Runtime over batches of like length, or Rust."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magnetite import _core
+from magnetite.encode.artifact import MODEL, WEIGHTS, Artifact
+from magnetite.encode.session import Ids, Session, Vectors, run_batches
+from magnetite.text import Tokenizer, Tokens, pack
+
+BATCH_TOKENS = 512
+"""One thread's activations stay near it; docs/benchmarks.md says what was measured."""
+ENOUGH_TOKENS = 512
+"""For one thread to have batches of its own; fewer are shared by all."""
+BATCHES_A_THREAD = 4
+"""Of so many, at least, the longest first, threads end at about the same time."""
+WINDOW_TEXTS = 16_384
+"""Texts tokenized, sorted and packed at a time: bounds memory, and padding loses nothing."""
+WINDOW_CHARS = 1 << 22
+"""The same for long texts."""
+
+
+@dataclass
+class Done:
+    """What was done, a batch or more."""
+
+    texts: int = 0
+    tokens: int = 0
+    cells: int = 0
+    """Tokens and padding."""
+    truncated: int = 0
+
+    def __iadd__(self, other: "Done") -> "Done":
+        self.texts += other.texts
+        self.tokens += other.tokens
+        self.cells += other.cells
+        self.truncated += other.truncated
+        return self
+
+    @property
+    def padding(self) -> float:
+        """Part of the cells that hold no token."""
+        return 1 - self.tokens / self.cells if self.cells else 0.0
+
+
+@dataclass
+class Window:
+    """Texts that are tokenized and packed together, and where their vectors go."""
+
+    texts: list[str]
+    out: Vectors  # [n, dim]
+    ready: Callable[[], object] = field(default=lambda: None)
+    """Called once, when `out` is filled; on any thread."""
+
+
+Progress = Callable[[Done], object]
+
+
+class Engine(Protocol):
+    """What turns texts into vectors."""
+
+    def encode(self, windows: Iterable[Window], batch_tokens: int, progress: Progress) -> None:
+        """Fill each window; `progress` hears of every batch, of one at a time."""
+        ...
+
+
+def windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Cut texts into runs of at most `WINDOW_TEXTS`, ended early by `WINDOW_CHARS`."""
+    window: list[str] = []
+    chars = 0
+    for text in texts:
+        window.append(text)
+        chars += len(text)
+        if len(window) == WINDOW_TEXTS or chars >= WINDOW_CHARS:
+            yield window
+            window, chars = [], 0
+    if window:
+        yield window
+
+
+class OnnxEngine:
+    """ONNX Runtime over batches of like length, longest first.
+
+    Many texts: a batch a thread, each run by that thread alone, so that none waits for another
+    inside a layer. Few: every thread in each batch. The second kind of session is opened when
+    needed, and has its own copy of the weights.
+    """
+
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
+        import onnxruntime  # noqa: F401 - now, since the first import takes long and hears no Ctrl-C
+
+        self._tokenizer, self._threads = tokenizer, threads
+        self._max_tokens = artifact.manifest.max_tokens
+        model = artifact.directory / MODEL
+        self.together = Session(model, threads)
+        self.apart = Session(model, 1, threads) if threads > 1 else self.together
+
+    def encode(self, windows: Iterable[Window], batch_tokens: int, progress: Progress) -> None:
+        """Fill each window; `progress` hears of every batch, of one at a time."""
+        lock = threading.Lock()
+        source = (Filling(window, lock, progress) for window in windows)
+        first = [
+            self.batches(filling, batch_tokens, self._threads) for filling in islice(source, 1)
+        ]
+        beside_those_that_run = (self.batches(filling, batch_tokens, 1) for filling in source)
+        if first:
+            run_batches(self.session(first[0]), chain(first, beside_those_that_run))
+
+    def session(self, batches: "Sequence[Batch]") -> Session:
+        """Return `apart` if every thread can have some batches of its own."""
+        tokens = sum(batch.done.tokens for batch in batches)
+        return self.apart if tokens >= self._threads * ENOUGH_TOKENS else self.together
+
+    def batches(self, filling: "Filling", batch_tokens: int, threads: int) -> "list[Batch]":
+        """Tokenize and pack the texts of a window; at least one batch if it has any."""
+        tokens = self._tokenizer.encode_batch(
+            filling.window.texts, max_tokens=self._max_tokens, threads=threads
+        )
+        lengths = np.diff(tokens.starts)
+        share = int(lengths.sum()) // (self._threads * BATCHES_A_THREAD)
+        most = min(batch_tokens, max(share, ENOUGH_TOKENS // BATCHES_A_THREAD))
+        batches = []
+        for rows, width in pack(lengths, most, self._max_tokens):
+            cut = int(np.isin(rows, tokens.truncated).sum())
+            done = Done(len(rows), int(lengths[rows].sum()), len(rows) * width, cut)
+            batches.append(Batch(filling, tokens, rows, width, done))
+        filling.left = len(batches)
+        return batches
+
+
+@dataclass
+class Filling:
+    """A window, and how many of its batches are still to come."""
+
+    window: Window
+    lock: threading.Lock
+    progress: Progress
+    left: int = 0
+
+    def keep(self, batch: "Batch", vectors: Vectors) -> None:
+        """Write a batch's vectors to their rows; the last makes the window ready."""
+        self.window.out[batch.rows] = vectors
+        with self.lock:
+            self.left -= 1
+            last = self.left == 0
+            self.progress(batch.done)
+        if last:
+            self.window.ready()
+
+
+@dataclass
+class Batch:
+    """Some texts of a window, of like length."""
+
+    filling: Filling
+    tokens: Tokens
+    rows: NDArray[np.int64]
+    width: int
+    done: Done
+
+    def cells(self) -> tuple[Ids, Ids]:
+        """Return ids and mask, [n, L] each."""
+        return self.tokens.fill(self.rows, self.width)
+
+    def keep(self, vectors: Vectors) -> None:
+        """Write the vectors to their rows."""
+        self.filling.keep(self, vectors)
+
+
+class StaticEngine:
+    """Rust: the weighted mean of token vectors; nothing is padded, so the budget is no matter."""
+
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, threads: int) -> None:
+        self._tokenizer, self._threads = tokenizer, threads
+        self._max_tokens = artifact.manifest.max_tokens
+        self._core = _core.StaticEncoder.load(artifact.directory / WEIGHTS)
+
+    def encode(
+        self,
+        windows: Iterable[Window],
+        batch_tokens: int,  # noqa: ARG002 - an engine's signature
+        progress: Progress,
+    ) -> None:
+        """Fill each window; `progress` hears of each."""
+        for window in windows:
+            tokens, cut = self._core.encode_texts(
+                self._tokenizer.core, window.texts, self._max_tokens, self._threads, window.out
+            )
+            progress(Done(len(window.texts), tokens, tokens, len(cut)))
+            window.ready()
+
+
+ENGINES: dict[str, type[OnnxEngine] | type[StaticEngine]] = {
+    "onnx": OnnxEngine,
+    "static": StaticEngine,
+}
