@@ -4,9 +4,10 @@
 
 The first three may be repeated. A file of texts has one a line, of JSONL the longest string of
 each; without one: prose and other languages of ../shared/data where it is, else the texts of the
-demo. A tokenizer is a tokenizer.json, gzipped or not; without one: every real one of ../shared/data, else
-the built-in encoder's. A model is a folder of sentence-transformers; without one all-MiniLM-L6-v2,
-which the development environment installs. `magnetite bench text` runs the same on your own files.
+demo. A tokenizer is a tokenizer.json, gzipped or not; without one: every real one of
+../shared/data, else the built-in encoder's. A model is a folder of sentence-transformers; without
+one all-MiniLM-L6-v2, which the development environment installs. `magnetite bench text` runs the
+same on your own files.
 """
 
 import argparse

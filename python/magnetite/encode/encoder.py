@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from magnetite import _core
 from magnetite._core import FormatError
 from magnetite.encode.artifact import TOKENIZER, Artifact
-from magnetite.encode.engines import BATCH_TOKENS, ENGINES, Done, Engine, Window, windows
+from magnetite.encode.engines import BATCH_TOKENS, ENGINES, Done, Engine, Window, runs
 from magnetite.encode.session import Vectors
 from magnetite.text import Tokenizer, Tokens
 
@@ -168,6 +169,21 @@ class Encoder:
             show_progress=show_progress,
         )
 
+    def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64]) -> Vectors:
+        """Return the vectors of texts that are tokens already, as exported.
+
+        Args:
+            ids: Every text's ids, row after row, special tokens among them, at most `max_tokens`
+                each; what `tokenize(texts).ids` is.
+            starts: Where each row begins, and where the last ends, [n + 1].
+
+        Returns:
+            float32 vectors, [n, dim].
+        """
+        out = np.empty((len(starts) - 1, self.dim), dtype=np.float32)
+        self.engine.encode_ids(ids, starts, out)
+        return out
+
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens that `encode` would see, without a prompt; `.truncated` names rows."""
         return self._tokenizer.encode_batch(texts, max_tokens=self.max_tokens, threads=self.threads)
@@ -222,7 +238,7 @@ def _reopen(directory: Path, fingerprint: str, threads: int | None) -> Encoder:
 def _slices(texts: list[str], prompt: str, out: Vectors) -> Iterator[Window]:
     """Cut texts and the array of their vectors into windows."""
     start = 0
-    for window in windows(texts):
+    for window in runs(texts, str):
         rows = out[start : start + len(window)]
         start += len(window)
         yield Window([prompt + text for text in window] if prompt else window, rows)

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from magnetite import _core
 from magnetite.encode.artifact import MODEL, WEIGHTS, Artifact
@@ -20,10 +20,13 @@ ENOUGH_TOKENS = 512
 """For one thread to have batches of its own; fewer are shared by all."""
 BATCHES_A_THREAD = 4
 """Of so many, at least, the longest first, threads end at about the same time."""
-WINDOW_TEXTS = 16_384
+WINDOW_TEXTS = 8_192
 """Texts tokenized, sorted and packed at a time: bounds memory, and padding loses nothing."""
-WINDOW_CHARS = 1 << 22
+WINDOW_CHARS = 1 << 21
 """The same for long texts."""
+
+
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -65,23 +68,38 @@ Progress = Callable[[Done], object]
 class Engine(Protocol):
     """What turns texts into vectors."""
 
-    def encode(self, windows: Iterable[Window], batch_tokens: int, progress: Progress) -> None:
-        """Fill each window; `progress` hears of every batch, of one at a time."""
+    def encode(
+        self,
+        windows: Iterable[Window],
+        batch_tokens: int,
+        progress: Progress,
+        *,
+        apart: bool | None = None,
+    ) -> None:
+        """Fill each window; `progress` hears of every batch, of one at a time.
+
+        With `apart` a thread runs its batches alone, without it only if the first window is large:
+        a window that may be the first or not asks for it, since the last bits depend on it.
+        """
+        ...
+
+    def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
+        """Fill `out` with the vectors of rows of ids, which the caller has cut."""
         ...
 
 
-def windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cut texts into runs of at most `WINDOW_TEXTS`, ended early by `WINDOW_CHARS`."""
-    window: list[str] = []
+def runs(items: Iterable[Item], text: Callable[[Item], str]) -> Iterator[list[Item]]:
+    """Cut items into runs of at most `WINDOW_TEXTS`, ended early by `WINDOW_CHARS` of text."""
+    run: list[Item] = []
     chars = 0
-    for text in texts:
-        window.append(text)
-        chars += len(text)
-        if len(window) == WINDOW_TEXTS or chars >= WINDOW_CHARS:
-            yield window
-            window, chars = [], 0
-    if window:
-        yield window
+    for item in items:
+        run.append(item)
+        chars += len(text(item))
+        if len(run) == WINDOW_TEXTS or chars >= WINDOW_CHARS:
+            yield run
+            run, chars = [], 0
+    if run:
+        yield run
 
 
 class OnnxEngine:
@@ -101,8 +119,19 @@ class OnnxEngine:
         self.together = Session(model, threads)
         self.apart = Session(model, 1, threads) if threads > 1 else self.together
 
-    def encode(self, windows: Iterable[Window], batch_tokens: int, progress: Progress) -> None:
-        """Fill each window; `progress` hears of every batch, of one at a time."""
+    def encode(
+        self,
+        windows: Iterable[Window],
+        batch_tokens: int,
+        progress: Progress,
+        *,
+        apart: bool | None = None,
+    ) -> None:
+        """Fill each window; `progress` hears of every batch, of one at a time.
+
+        With `apart` a thread runs its batches alone, without it only if the first window is large:
+        a window that may be the first or not asks for it, since the last bits depend on it.
+        """
         lock = threading.Lock()
         source = (Filling(window, lock, progress) for window in windows)
         first = [
@@ -110,7 +139,8 @@ class OnnxEngine:
         ]
         beside_those_that_run = (self.batches(filling, batch_tokens, 1) for filling in source)
         if first:
-            run_batches(self.session(first[0]), chain(first, beside_those_that_run))
+            session = self.apart if apart else self.session(first[0])
+            run_batches(session, chain(first, beside_those_that_run))
 
     def session(self, batches: "Sequence[Batch]") -> Session:
         """Return `apart` if every thread can have some batches of its own."""
@@ -122,12 +152,28 @@ class OnnxEngine:
         tokens = self._tokenizer.encode_batch(
             filling.window.texts, max_tokens=self._max_tokens, threads=threads
         )
+        return self._pack(filling, tokens, tokens.truncated, batch_tokens)
+
+    def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
+        """Fill `out` with the vectors of rows of ids, which the caller has cut."""
+        if len(out):
+            filling = Filling(Window([], out), threading.Lock(), lambda _: None)
+            rows = self._pack(filling, _Ragged(ids, starts), (), BATCH_TOKENS)
+            run_batches(self.session(rows), iter([rows]))
+
+    def _pack(
+        self,
+        filling: "Filling",
+        tokens: "Tokens | _Ragged",
+        truncated: ArrayLike,
+        batch_tokens: int,
+    ) -> "list[Batch]":
         lengths = np.diff(tokens.starts)
         share = int(lengths.sum()) // (self._threads * BATCHES_A_THREAD)
         most = min(batch_tokens, max(share, ENOUGH_TOKENS // BATCHES_A_THREAD))
         batches = []
         for rows, width in pack(lengths, most, self._max_tokens):
-            cut = int(np.isin(rows, tokens.truncated).sum())
+            cut = int(np.isin(rows, truncated).sum())
             done = Done(len(rows), int(lengths[rows].sum()), len(rows) * width, cut)
             batches.append(Batch(filling, tokens, rows, width, done))
         filling.left = len(batches)
@@ -155,11 +201,28 @@ class Filling:
 
 
 @dataclass
+class _Ragged:
+    """Ids that came as they are; a model hears nothing of what pads them."""
+
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    def fill(self, rows: NDArray[np.int64], width: int) -> tuple[Ids, Ids]:
+        """Return some rows as rectangles of ids and of ones and zeros."""
+        mask = np.arange(width) < np.diff(self.starts)[rows, None]
+        ids = np.zeros(mask.shape, np.int64)
+        ids[mask] = np.concatenate(
+            [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]
+        )
+        return ids, mask.astype(np.int64)
+
+
+@dataclass
 class Batch:
     """Some texts of a window, of like length."""
 
     filling: Filling
-    tokens: Tokens
+    tokens: "Tokens | _Ragged"
     rows: NDArray[np.int64]
     width: int
     done: Done
@@ -186,6 +249,8 @@ class StaticEngine:
         windows: Iterable[Window],
         batch_tokens: int,  # noqa: ARG002 - an engine's signature
         progress: Progress,
+        *,
+        apart: bool | None = None,  # noqa: ARG002
     ) -> None:
         """Fill each window; `progress` hears of each."""
         for window in windows:
@@ -194,6 +259,10 @@ class StaticEngine:
             )
             progress(Done(len(window.texts), tokens, tokens, len(cut)))
             window.ready()
+
+    def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
+        """Fill `out` with the vectors of rows of ids, which the caller has cut."""
+        out[:] = self._core.encode(ids, starts, self._threads)
 
 
 ENGINES: dict[str, type[OnnxEngine] | type[StaticEngine]] = {

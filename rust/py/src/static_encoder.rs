@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use magnetite_core::text::{Asked, Ragged};
 use magnetite_core::{Matrix, Threads, static_encoder};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;

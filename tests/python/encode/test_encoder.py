@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magnetite.encode import Encoder, verify
+from magnetite.encode import Encoder, engines, verify
 from magnetite.learn.export.golden_texts import TEXTS
 
 ENGINES = ["tiny_artifact", "tiny_static_artifact"]
@@ -143,12 +143,56 @@ def test_company_order_and_budget_never_change_a_vector(encoder, texts, batch_to
     np.testing.assert_allclose(together, alone[order], atol=1e-6, rtol=0)
 
 
-def test_more_texts_than_a_slab_keep_their_order(tiny_static_artifact):
+def test_many_texts_are_batches_of_one_thread_each_and_few_are_shared(tiny_artifact):
+    few, many = ["iron"], [f"the magnet of iron {'x' * (i % 30)}" for i in range(200)]
+    encoder = Encoder.load(tiny_artifact, threads=2)
+    shared = Encoder.load(tiny_artifact, threads=1).encode(many)
+    encoder.encode(few)
+    assert encoder.engine.apart._opened is None
+    np.testing.assert_allclose(encoder.encode(many), shared, atol=1e-6, rtol=0)
+    assert encoder.engine.apart._opened is not None
+
+
+def test_windows_follow_each_other_whatever_their_size(tiny_artifact, monkeypatch):
+    texts = [f"magnet {'x' * (i % 40)}" for i in range(300)]
+    encoder = Encoder.load(tiny_artifact, threads=2)
+    wanted = encoder.encode(texts)
+    for most in (1, 7, 64, 299):
+        monkeypatch.setattr(engines, "WINDOW_TEXTS", most)
+        np.testing.assert_allclose(encoder.encode(texts), wanted, atol=1e-6, rtol=0)
+    monkeypatch.setattr(engines, "WINDOW_CHARS", 100)
+    np.testing.assert_allclose(encoder.encode(texts), wanted, atol=1e-6, rtol=0)
+
+
+def test_what_fails_in_a_batch_is_raised_and_the_next_call_works(tiny_artifact, monkeypatch):
+    texts = [f"magnet {'x' * (i % 40)}" for i in range(300)]
+    encoder = Encoder.load(tiny_artifact, threads=2)
+    wanted = encoder.encode(texts)
+
+    def fails(batch, vectors):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engines.Batch, "keep", fails)
+        with pytest.raises(MemoryError, match="no room"):
+            encoder.encode(texts)
+    np.testing.assert_array_equal(encoder.encode(texts), wanted)
+
+
+def test_more_texts_than_a_window_keep_their_order(tiny_static_artifact):
     encoder = Encoder.load(tiny_static_artifact)
     words = ["iron", "magnet", "of", "the", "ü"]
     few = encoder.encode(words)
     many = encoder.encode([words[i % 5] for i in range(70_001)])
     np.testing.assert_allclose(many, few[np.arange(70_001) % 5], atol=1e-6)
+
+
+def test_ids_that_were_made_before_give_the_vectors_of_their_texts(encoder):
+    texts = [*TEXTS, *(f"the magnet of iron {i}" for i in range(90))]
+    tokens = encoder.tokenize(texts)
+    got = encoder.encode_ids(tokens.ids, tokens.starts)
+    np.testing.assert_allclose(got, encoder.encode(texts), atol=1e-6, rtol=0)
+    assert encoder.encode_ids(np.array([], np.int32), np.array([0])).shape == (0, encoder.dim)
 
 
 def test_both_engines_of_a_static_artifact_agree_on_the_golden_texts(tiny_static_artifact):

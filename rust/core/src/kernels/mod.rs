@@ -256,6 +256,7 @@ type OfBytes = unsafe fn(&[f32], &[i8], &[f32], &mut [f32]);
 type NearestShort = unsafe fn(usize, &[f32], &[f32], &mut [u32], &mut [f32]);
 
 /// Entries, the largest sum, bytes; gives the step and the sum of the least entries.
+type SumRows = unsafe fn(&[i8], &[(u32, f32)], &mut [f32]);
 type ToSteps = unsafe fn(&[f32], f32, &mut [u8]) -> (f32, f32);
 
 /// The kernels of one instruction set, held only if this CPU has it.
@@ -266,7 +267,7 @@ pub struct Kernels {
     l2: unsafe fn(&[f32], &[f32]) -> f32,
     axpy: unsafe fn(f32, &[f32], &mut [f32]),
     axpy_i8: unsafe fn(f32, &[i8], &mut [f32]),
-    sum_rows_i8: unsafe fn(&[i8], &[(u32, f32)], &mut [f32]),
+    sum_rows_i8: SumRows,
     dots: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     l2s: unsafe fn(&[f32], MatrixRef<'_>, &mut [f32]),
     dots_f16: unsafe fn(&[f32], &[u16], &mut [f32]),
