@@ -58,7 +58,9 @@ def test_encode_killed_and_again_gives_the_same_bytes(tmp_path, call):
     )
     call("encode", texts, "-o", tmp_path / "whole.npy")
     command = [sys.executable, "-m", "magnetite.cli", "encode", str(texts)]
-    kill_midway([*command, "-o", str(tmp_path / "x.npy")], tmp_path / "x.npy.parts" / "parts.journal")
+    kill_midway(
+        [*command, "-o", str(tmp_path / "x.npy")], tmp_path / "x.npy.parts" / "parts.journal"
+    )
     said = json.loads(call("encode", texts, "-o", tmp_path / "x.npy", "--json").output)
     assert 0 < said["resumed_rows"] < 40_000
     assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
