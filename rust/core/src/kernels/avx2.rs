@@ -234,6 +234,44 @@ tier! {
         found.extend(last.filter(|i| heights.reaches(*i)).map(|i| i as u32));
     }
 
+    pub(super) fn count_from(values: &[f32], least: f32) -> usize {
+        let level = _mm256_set1_ps(least);
+        let mut counts = [_mm256_setzero_si256(); 4];
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        for block in blocks {
+            for (count, eight) in counts.iter_mut().zip(block.as_chunks::<8>().0) {
+                // A comparison that holds is −1.
+                *count = _mm256_sub_epi32(*count, _mm256_castps_si256(at_least(eight, level)));
+            }
+        }
+        let [a, b, c, d] = counts;
+        let four = fold([_mm256_add_epi32(a, b), _mm256_add_epi32(c, d), a, a]);
+        let both = _mm_extract_epi32::<0>(four) + _mm_extract_epi32::<1>(four);
+        both as usize + rest.iter().filter(|&&x| x >= least).count()
+    }
+
+    pub(super) fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
+        let level = _mm256_set1_ps(least);
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        for (first, block) in (0u32..).step_by(LANES).zip(blocks) {
+            let eights = block.as_chunks::<8>().0.iter().rev();
+            let mut mask = eights.fold(0, |mask, eight| {
+                mask << 8 | _mm256_movemask_ps(at_least(eight, level)) as u32
+            });
+            while mask != 0 {
+                found.push(first + mask.trailing_zeros());
+                mask &= mask - 1;
+            }
+        }
+        let last = (values.len() - rest.len())..values.len();
+        found.extend(last.filter(|&i| values[i] >= least).map(|i| i as u32));
+    }
+
+    fn at_least(eight: &[f32; 8], level: __m256) -> __m256 {
+        // SAFETY: the reference covers the 32 bytes read; an unaligned load.
+        _mm256_cmp_ps::<_CMP_GE_OQ>(unsafe { _mm256_loadu_ps(eight.as_ptr()) }, level)
+    }
+
     // Row after row first, as the CPU reads best, and side by side from the nearest cache.
     pub(super) fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
         let width = padded(dim);

@@ -35,6 +35,14 @@ tier! {
         avx2::reaching(heights, found)
     }
 
+    fn count_from(values: &[f32], least: f32) -> usize {
+        avx2::count_from(values, least)
+    }
+
+    fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
+        avx2::places_from(values, least, found)
+    }
+
     fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
         avx2::outline(rows, dim, steps, left)
     }

@@ -99,12 +99,6 @@ macro_rules! tier {
         tier!(@enable $features fn tops(heights: &Heights<'_>, out: &mut [f32]) -> [f32; 2] {
             portable::tops(heights, out)
         });
-        tier!(@enable $features fn count_from(values: &[f32], least: f32) -> usize {
-            portable::count_from(values, least)
-        });
-        tier!(@enable $features fn places_from(values: &[f32], least: f32, out: &mut Vec<u32>) {
-            portable::places_from(values, least, out)
-        });
         tier!(@enable $features fn whole(
             query: &[f32], step: f32, most: f64, numbers: &mut [i16]
         ) -> [f64; 2] {

@@ -74,6 +74,14 @@ tier! {
         portable::reaching(heights, found)
     }
 
+    fn count_from(values: &[f32], least: f32) -> usize {
+        portable::count_from(values, least)
+    }
+
+    fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
+        portable::places_from(values, least, found)
+    }
+
     fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
         portable::outline(rows, dim, steps, left)
     }
