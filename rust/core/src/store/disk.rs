@@ -111,41 +111,64 @@ pub(super) fn lock_file(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).open(path)
 }
 
+/// Bytes of one write. The page cache keeps what comes at once in pages as large, where it can, and a map
+/// of such a file takes one look at the page table for two megabytes in place of four kilobytes.
+const PIECE: usize = 8 << 20;
+
 /// A file that nobody knows yet; removed unless it is kept.
-pub(super) struct Unfinished(NamedTempFile);
+pub(super) struct Unfinished {
+    file: NamedTempFile,
+    /// What is still to be written: less than a piece.
+    held: Vec<u8>,
+}
 
 impl Unfinished {
     pub(super) fn create(directory: &Path, prefix: &str) -> io::Result<Self> {
         ask(Step::Create { path: &directory.join(prefix) })?;
-        tempfile::Builder::new().prefix(prefix).tempfile_in(directory).map(Self)
+        let file = tempfile::Builder::new().prefix(prefix).tempfile_in(directory)?;
+        Ok(Self { file, held: Vec::new() })
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.0.path()
+        self.file.path()
+    }
+
+    fn write_held(&mut self) -> io::Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        ask(Step::Write { path: self.file.path(), bytes: &self.held })?;
+        self.file.as_file_mut().write_all(&self.held)?;
+        self.held.clear();
+        Ok(())
     }
 
     /// Forces the content to the disk and gives the file its name; the name is on the disk once the
     /// directory is forced too.
-    pub(super) fn keep(self, name: &str) -> io::Result<PathBuf> {
+    pub(super) fn keep(mut self, name: &str) -> io::Result<PathBuf> {
+        self.write_held()?;
         ask(Step::Sync { path: self.path() })?;
-        self.0.as_file().sync_all()?;
-        share(self.0.as_file())?;
+        self.file.as_file().sync_all()?;
+        share(self.file.as_file())?;
         let to = self.path().with_file_name(name);
         ask(Step::Rename { from: self.path(), to: &to })?;
-        self.0.persist(&to).map_err(|error| error.error)?;
+        self.file.persist(&to).map_err(|error| error.error)?;
         Ok(to)
     }
 }
 
 impl Write for Unfinished {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ask(Step::Write { path: self.0.path(), bytes })?;
-        self.0.as_file_mut().write_all(bytes)?;
-        Ok(bytes.len())
+        let taken = &bytes[..bytes.len().min(PIECE - self.held.len())];
+        self.held.extend_from_slice(taken);
+        if self.held.len() == PIECE {
+            self.write_held()?;
+        }
+        Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.write_held()
     }
 }
 

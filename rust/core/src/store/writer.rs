@@ -17,7 +17,7 @@
 //! is the first two lines, [`Writer::settle`] the last one, and what lies between is the caller's.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,11 +104,9 @@ impl Writer {
     pub fn write(&self, sections: &Sections<'_>, cancel: &Cancel) -> Result<Arc<Segment>> {
         self.expect_usable()?;
         let failed = |source| Error::io(&self.directory, source);
-        let file = Unfinished::create(&self.directory, UNFINISHED).map_err(failed)?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        let written = segment::write(&mut out, sections, cancel);
-        let (hash, _) = written.map_err(|error| error.at(out.get_ref().path()))?;
-        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        let mut file = Unfinished::create(&self.directory, UNFINISHED).map_err(failed)?;
+        let written = segment::write(&mut file, sections, cancel);
+        let (hash, _) = written.map_err(|error| error.at(file.path()))?;
         let path = file.keep(&file_name(&hash)).map_err(failed)?;
         // Just written: a block is compared with its checksum when it is first touched.
         Segment::open(&path, &hash, Verify::Lazy, cancel).map(Arc::new)
