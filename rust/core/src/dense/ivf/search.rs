@@ -1,10 +1,13 @@
 //! From a query to its best rows.
 
+use std::ops::Range;
+
 use super::coarse::{self, Near, Products};
 use super::filtered::{Depth, End, Scanned};
 use super::select::Best;
 use super::{Ivf, axes};
 use crate::dense::filter::{Allowed, Bits, Filter};
+use crate::dense::rows::Rows;
 use crate::dense::{Cost, Found, Metric, Search};
 use crate::kernels::{Kernels, MOST_ENTRY, Passing};
 use crate::quantize::ByteTables;
@@ -17,12 +20,18 @@ const PROBED: f64 = 0.24;
 /// Rows scored exactly unless the caller says otherwise, and for each result wanted.
 const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
-/// Queries that share one round of buffers; between rounds `cancel` is polled.
+/// Queries that are aimed together; between rounds `cancel` is polled.
 const ROUND: usize = 8;
+/// Blocks that a thread gets, if there are so many queries…
+const BLOCKS: usize = 4;
+/// …of at most so many rounds.
+const MOST_ROUNDS: usize = 8;
 /// Lists whose codes are asked for before they are needed.
 const AHEAD: usize = 2;
 /// Rows whose numbers are asked for before they are needed.
 const ROWS_AHEAD: usize = 4;
+/// Rows of the query before that are asked for with each list: no more than memory yields meanwhile.
+const ROWS_A_LIST: usize = 3;
 
 /// Buffers of one query, used again by the next.
 #[derive(Default)]
@@ -41,6 +50,27 @@ pub(super) struct Scratch {
     pub(super) best: Best,
     /// What would be kept without a filter.
     pub(super) all: Best,
+    waiting: Waiting,
+}
+
+/// The candidates of the query before, to be scored exactly when their rows have come: they are asked
+/// for while the codes of the next query keep the CPU busy.
+#[derive(Default)]
+struct Waiting {
+    candidates: Vec<(i32, u32)>,
+    /// How many of them have been asked for.
+    asked: usize,
+}
+
+impl Waiting {
+    /// Asks for some more rows.
+    #[inline]
+    fn ask(&mut self, kernels: Kernels, rows: &Rows) {
+        for &(_, position) in self.candidates.iter().skip(self.asked).take(ROWS_A_LIST) {
+            rows.prefetch(kernels, position as usize);
+        }
+        self.asked += ROWS_A_LIST;
+    }
 }
 
 /// What some queries have in common with the axes and the centroids.
@@ -205,24 +235,50 @@ impl Ivf {
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
         let effort = self.effort(k, search);
-        let found = threads.blocks(queries.rows(), ROUND, cancel, |round| {
-            let mut scratch = Scratch::default();
-            self.aim(queries.slice(round.clone()), &mut scratch.aim)?;
-            let one = |(place, i): (usize, usize)| {
-                let (numbers, allowed) = (queries.row(i), filter.of(i));
-                match allowed {
-                    Some(allowed) if self.exact_is_cheaper(allowed, effort) => {
-                        self.search_allowed(numbers, k, allowed)
-                    }
-                    _ => {
-                        let query = Query { numbers, place };
-                        self.search_one(query, allowed, effort, &mut scratch, cancel)
-                    }
-                }
-            };
-            round.enumerate().map(one).collect::<Result<Vec<_>>>()
+        // A thread gets several blocks, lest one wait for the other, each as long as its buffers serve.
+        let rounds = queries.rows() / (BLOCKS * threads.get() * ROUND);
+        let block = rounds.clamp(1, MOST_ROUNDS) * ROUND;
+        let found = threads.blocks(queries.rows(), block, cancel, |block| {
+            self.search_block(queries, block, filter, effort, cancel)
         })?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    fn search_block(
+        &self,
+        queries: MatrixRef<'_>,
+        block: Range<usize>,
+        filter: Filter<'_>,
+        effort: Effort,
+        cancel: &Cancel,
+    ) -> Result<Vec<Found>> {
+        let (k, mut scratch) = (effort.k, Scratch::default());
+        let mut found: Vec<Found> = Vec::with_capacity(block.len());
+        // The query whose candidates wait, and how many codes were compared for them.
+        let mut waiting = None;
+        for i in block.clone() {
+            let place = (i - block.start) % ROUND;
+            if place == 0 {
+                cancel.check()?;
+                let round = i..(i + ROUND).min(block.end);
+                self.aim(queries.slice(round), &mut scratch.aim)?;
+            }
+            let query = Query { numbers: queries.row(i), place };
+            let Some(allowed) = filter.of(i) else {
+                let codes = self.scan_one(query, effort, &mut scratch, cancel)?;
+                found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
+                scratch.best.finish_into(&mut scratch.waiting.candidates);
+                waiting = Some((query, codes));
+                continue;
+            };
+            found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
+            found.push(match self.exact_is_cheaper(allowed, effort) {
+                true => self.search_allowed(query.numbers, k, allowed)?,
+                false => self.search_filtered(query, allowed, effort, &mut scratch, cancel)?,
+            });
+        }
+        found.extend(self.score_waiting(waiting, k, &mut scratch.waiting)?);
+        Ok(found)
     }
 
     /// Turns `queries` to the axes and multiplies them with the centroids.
@@ -282,14 +338,20 @@ impl Ivf {
         Ok(Found { best: allowed.best(k, score)?, cost })
     }
 
-    fn search_one(
+    /// Leaves the candidates of `query` in `scratch.best`; returns how many codes were compared.
+    fn scan_one(
         &self,
         query: Query<'_>,
-        allowed: Option<&Allowed>,
         effort: Effort,
         scratch: &mut Scratch,
         cancel: &Cancel,
-    ) -> Result<Found> {
+    ) -> Result<usize> {
+        self.make_tables(query, scratch);
+        Ok(self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?.codes)
+    }
+
+    /// Makes the tables in which the codes of `query` are looked up.
+    pub(super) fn make_tables(&self, query: Query<'_>, scratch: &mut Scratch) {
         let Scratch { aim, columns, entries, tables, .. } = scratch;
         let turned = &aim.turned[query.place * self.columns.len()..][..self.columns.len()];
         columns.clear();
@@ -298,13 +360,22 @@ impl Ivf {
             Metric::L2 => self.quantizer.l2_bytes(columns, entries, tables),
             _ => self.quantizer.dot_bytes(columns, entries, tables),
         }
-        if let Some(allowed) = allowed {
-            return self.search_filtered(query, allowed, effort, scratch, cancel);
-        }
-        let scanned = self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?;
-        let candidates = scratch.best.finish();
-        let cost = Cost { codes: scanned.codes as u64, rows: candidates.len() as u64 };
-        Ok(Found { best: self.rescore(query.numbers, effort.k, candidates)?, cost })
+    }
+
+    /// Scores the candidates that wait exactly, if there are any: `query`'s, found by so many codes.
+    fn score_waiting(
+        &self,
+        query: Option<(Query<'_>, usize)>,
+        k: usize,
+        waiting: &mut Waiting,
+    ) -> Result<Option<Found>> {
+        let Some((query, codes)) = query else { return Ok(None) };
+        let candidates = &waiting.candidates;
+        let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
+        let best = self.rescore(query.numbers, k, candidates, waiting.asked)?;
+        waiting.candidates.clear();
+        waiting.asked = 0;
+        Ok(Some(Found { best, cost }))
     }
 
     /// The lists that a search of `query` looks into, in that order, what it costs, and how many of the
@@ -323,7 +394,15 @@ impl Ivf {
         }
         self.aim(MatrixRef::new(query, self.dim)?, &mut scratch.aim)?;
         let query = Query { numbers: query, place: 0 };
-        let Found { cost, .. } = self.search_one(query, allowed, effort, &mut scratch, cancel)?;
+        let cost = match allowed {
+            Some(allowed) => {
+                self.search_filtered(query, allowed, effort, &mut scratch, cancel)?.cost
+            }
+            None => {
+                let codes = self.scan_one(query, effort, &mut scratch, cancel)? as u64;
+                Cost { codes, rows: scratch.best.finish().len() as u64 }
+            }
+        };
         let places = allowed.map(|allowed| Ok(allowed.places(self.rows.all()?))).transpose()?;
         let mut filtered = 0;
         for &list in &scratch.probed {
@@ -351,7 +430,9 @@ impl Ivf {
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Scanned> {
-        let Scratch { aim, coarse, lists, seen, probed, tables, passing, best, all, .. } = scratch;
+        let Scratch {
+            aim, coarse, lists, seen, probed, tables, passing, best, all, waiting, ..
+        } = scratch;
         let kernels = Kernels::best();
         // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
         let length = kernels.dot(query.numbers, query.numbers).sqrt();
@@ -378,6 +459,7 @@ impl Ivf {
                 if let Some(next) = lists.get(at + AHEAD) {
                     kernels.prefetch(self.codes.peek(self.code_range(next.list as usize)));
                 }
+                waiting.ask(kernels, &self.vectors);
                 scan.list(*near)?;
                 probed.push(near.list);
                 let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
@@ -398,17 +480,20 @@ impl Ivf {
         }
     }
 
-    /// The `k` best of `candidates` (positions) by their exact scores, as rows.
+    /// The `k` best of `candidates` (positions) by their exact scores, as rows. The first `asked` of them
+    /// have been asked for.
     pub(super) fn rescore(
         &self,
         query: &[f32],
         k: usize,
         candidates: &[(i32, u32)],
+        asked: usize,
     ) -> Result<Vec<Scored>> {
         let kernels = Kernels::best();
         let mut best = TopK::new(k);
         for (i, &(_, position)) in candidates.iter().enumerate() {
-            if let Some(&(_, next)) = candidates.get(i + ROWS_AHEAD) {
+            let next = candidates.get(i + ROWS_AHEAD).filter(|_| i + ROWS_AHEAD >= asked);
+            if let Some(&(_, next)) = next {
                 self.vectors.prefetch(kernels, next as usize);
             }
             let position = position as usize;

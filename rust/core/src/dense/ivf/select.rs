@@ -153,6 +153,12 @@ impl Best {
         self.best(self.wanted.max(deep))
     }
 
+    /// Exchanges `out` for the best, in no order.
+    pub(super) fn finish_into(&mut self, out: &mut Vec<(i32, u32)>) {
+        self.finish();
+        std::mem::swap(&mut self.taken, out);
+    }
+
     /// The best `count`, in no order.
     pub(super) fn best(&mut self, count: usize) -> &[(i32, u32)] {
         let least = self.least();
