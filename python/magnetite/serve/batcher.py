@@ -1,30 +1,33 @@
 """Ids of many requests in, vectors out: one worker runs the engine on batches of all of them.
 
-A request waits only while the engine is busy. When it is free it takes a window: rows of the
-requests that wait, in the order of their coming, up to `WINDOW_TOKENS`; the engine sorts them by
-length, packs them and runs them. A request with more rows than fit gives way to the others after
-each window, so a long list does not hold up a question. A second window is handed over ahead of
-time only when it is full: the worker then never waits for the event loop, and rows that come late
-still share a batch.
+A request waits only while the engine is busy. Whenever it is free it gets a batch: a row of the
+request whose turn it is, and rows of about its length from all that wait, up to a budget of tokens.
+Turns go to the requests in the order of their coming, round and round, and every other turn to the
+one with the fewest rows left. So hardly anything is padded, a long list does not hold up a
+question, and is not held up by questions for ever.
+
+The next batch is handed over ahead of its time if there is enough for a whole one: the worker then
+never waits for the event loop, and rows that come late still share a batch.
 """
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magnetite.serve.refusal import Refusal
 
-WINDOW_TOKENS = 8192
-"""docs/serving.md says what was measured."""
-RATE_WEIGHT = 0.2
-"""Of the newest window in the running mean of tokens a second."""
+NEAR = 0.8
+"""Rows of a batch have at least this share of the tokens of the row whose turn it is."""
+RATE_WEIGHT = 0.1
+"""Of the newest batch in the running mean of tokens a second."""
 
 Ids = NDArray[np.int32]
 Starts = NDArray[np.int64]
@@ -33,41 +36,17 @@ Engine = Callable[[Ids, Starts], Vectors]
 
 
 class Job:
-    """The rows of one request: which are still to be handed over, and where vectors go."""
+    """A request: its rows, which of them wait, and where vectors go."""
 
     def __init__(self, ids: Ids, starts: Starts, dim: int, done: asyncio.Future[Vectors]) -> None:
-        self.ids, self.starts, self.done = ids, starts, done
+        self.done = done
         self.out = np.empty((len(starts) - 1, dim), np.float32)
-        self.next = 0
+        self.rows = [ids[a:b] for a, b in pairwise(starts.tolist())]
+        self.waiting = dict.fromkeys(range(len(self.out)))  # a set in the rows' order
         self.unfinished = len(self.out)
 
-    def take(self, room: int) -> "Piece | None":
-        """Return the next rows of at most `room` tokens, None if not even one fits."""
-        last = int(np.searchsorted(self.starts, self.starts[self.next] + room, "right")) - 1
-        if last <= self.next:
-            return None
-        piece = Piece(self, self.next, last)
-        self.next = last
-        return piece
 
-    @property
-    def taken(self) -> bool:
-        """Whether every row has been handed over."""
-        return self.next == len(self.out)
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Rows `first` to `last` of a job."""
-
-    job: Job
-    first: int
-    last: int
-
-    @property
-    def tokens(self) -> int:
-        """In these rows."""
-        return int(self.job.starts[self.last] - self.job.starts[self.first])
+Batch = list[tuple[Job, int]]
 
 
 class Batcher:
@@ -78,19 +57,33 @@ class Batcher:
         engine: Engine,
         dim: int,
         *,
+        budget: int,
         limit_tokens: int,
-        heard: Callable[[int, int, float], object] = lambda *_: None,
+        near: float = NEAR,
+        heard: Callable[[int, float], object] = lambda *_: None,
     ) -> None:
-        """`heard(rows, tokens, seconds)` is called on the loop after each window."""
-        self._engine, self._dim, self._limit, self._heard = engine, dim, limit_tokens, heard
+        """Start an engine's worker.
+
+        Args:
+            engine: Ragged ids to vectors, on the worker's thread.
+            dim: Numbers in a vector.
+            budget: Tokens of a batch.
+            limit_tokens: Of all requests; beyond it they are refused.
+            near: Least share of the longest row's tokens in a batch; 0 where nothing is padded.
+            heard: Called with tokens and seconds of each batch, on the loop.
+        """
+        self._engine, self._dim, self._heard = engine, dim, heard
+        self._budget, self._limit, self._near = budget, limit_tokens, near
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="magnetite-engine")
-        self._queue: deque[Job] = deque()
-        self._queued = 0  # tokens of the queue
-        self._running = 0  # windows
+        self._jobs: deque[Job] = deque()  # those with rows that wait, by turns
+        self._shelves: dict[int, deque[tuple[Job, int]]] = {}  # these rows by length
+        self._turns = 0
+        self._queued = 0  # tokens of the rows that wait
+        self._running = 0  # batches handed over
         self.tokens = 0
-        """Of all requests that are not finished."""
+        """Of all rows that wait or run."""
         self.rate = 0.0
-        """Tokens a second of late; 0 before the first window."""
+        """Tokens a second of late; 0 before the first batch."""
 
     async def encode(self, ids: Ids, starts: Starts) -> Vectors:
         """Return the vectors of ragged rows of ids; cancelled, drop what has not begun.
@@ -98,23 +91,25 @@ class Batcher:
         Raises:
             Refusal: 413, more tokens than the server ever holds; 429, than it holds now.
         """
-        tokens = len(ids)
-        self._admit(tokens)
+        self._admit(len(ids))
         loop = asyncio.get_running_loop()
         job = Job(ids, starts, self._dim, loop.create_future())
         if not job.unfinished:
             return job.out
-        self._queue.append(job)
-        self._queued += tokens
-        self.tokens += tokens
+        for number, row in enumerate(job.rows):
+            self._shelves.setdefault(len(row), deque()).append((job, number))
+        self._jobs.append(job)
+        self._queued += len(ids)
+        self.tokens += len(ids)
         self._hand_over(loop)
         try:
             return await job.done
         finally:
-            self._drop(job)
+            if job.waiting:
+                self._drop(job)
 
     def close(self) -> None:
-        """Let the worker end after the window it is in."""
+        """Let the worker end after the batch it is in."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _admit(self, tokens: int) -> None:
@@ -138,65 +133,85 @@ class Batcher:
             )
 
     def _drop(self, job: Job) -> None:
-        """Forget rows that were not handed over; nothing where the job ran to its end."""
-        if not job.taken:
-            waiting = int(job.starts[-1] - job.starts[job.next])
-            self._queue.remove(job)
-            self._queued -= waiting
-            self.tokens -= waiting
-            job.next = len(job.out)
+        """Forget the rows of a job that were not handed over."""
+        self._jobs.remove(job)
+        for length in {len(job.rows[number]) for number in job.waiting}:
+            shelf = deque(row for row in self._shelves.pop(length) if row[0] is not job)
+            if shelf:
+                self._shelves[length] = shelf
+        dropped = sum(len(job.rows[number]) for number in job.waiting)
+        self._queued -= dropped
+        self.tokens -= dropped
+        job.waiting.clear()
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._queue and (
-            self._running == 0 or (self._running == 1 and self._queued >= WINDOW_TOKENS)
+        while self._jobs and (
+            self._running == 0 or (self._running == 1 and self._queued >= self._budget)
         ):
-            window = self._take()
+            batch = self._take()
             self._running += 1
-            running = loop.run_in_executor(self._worker, self._run, window)
-            running.add_done_callback(partial(self._ran, loop, window))
+            running = loop.run_in_executor(self._worker, self._run, batch)
+            running.add_done_callback(partial(self._ran, loop, batch))
 
-    def _take(self) -> list[Piece]:
-        window: list[Piece] = []
-        room = WINDOW_TOKENS
-        while self._queue:
-            job = self._queue[0]
-            piece = job.take(room if window else max(room, int(np.diff(job.starts).max())))
-            if piece is None:
+    def _take(self) -> Batch:
+        """Return the next batch: the row whose turn it is, then what is like it."""
+        self._turns += 1
+        if self._turns % 2:
+            job = self._jobs[0]
+            self._jobs.rotate(-1)
+        else:
+            job = min(self._jobs, key=lambda one: len(one.waiting))
+        number = next(iter(job.waiting))
+        longest = len(job.rows[number]) if self._near else max(self._shelves)
+        self._shelves[len(job.rows[number])].remove((job, number))
+        batch = [(job, number)]
+        room = self._budget - len(job.rows[number])
+        lengths = sorted(self._shelves)
+        for length in reversed(lengths[: bisect_right(lengths, longest)]):
+            if length < self._near * longest:
                 break
-            window.append(piece)
-            room -= piece.tokens
-            self._queued -= piece.tokens
-            self._queue.popleft()
-            if not job.taken:
-                self._queue.append(job)
-        return window
+            shelf = self._shelves[length]
+            cost = longest if self._near else length  # a shorter row is padded
+            while shelf and room >= cost:
+                batch.append(shelf.popleft())
+                room -= cost
+        self._taken(batch)
+        return batch
 
-    def _run(self, window: list[Piece]) -> float:
-        """Write the vectors of a window, on the worker; return the seconds it took."""
+    def _taken(self, batch: Batch) -> None:
+        """Note that rows no longer wait."""
+        for job, number in batch:
+            length = len(job.rows[number])
+            self._queued -= length
+            del job.waiting[number]
+            if not job.waiting:
+                self._jobs.remove(job)
+            if not self._shelves.get(length, True):
+                del self._shelves[length]
+
+    def _run(self, batch: Batch) -> float:
+        """Write the vectors of a batch, on the worker; return the seconds it took."""
         start = time.perf_counter()
-        parts = [p.job.ids[p.job.starts[p.first] : p.job.starts[p.last]] for p in window]
-        lengths = [np.diff(p.job.starts[p.first : p.last + 1]) for p in window]
-        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        vectors = self._engine(np.concatenate(parts), starts)
-        row = 0
-        for piece in window:
-            piece.job.out[piece.first : piece.last] = vectors[row : row + piece.last - piece.first]
-            row += piece.last - piece.first
+        rows = [job.rows[number] for job, number in batch]
+        starts = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=starts[1:])
+        vectors = self._engine(np.concatenate(rows), starts)
+        for (job, number), vector in zip(batch, vectors, strict=True):
+            job.out[number] = vector
         return time.perf_counter() - start
 
     def _ran(
-        self, loop: asyncio.AbstractEventLoop, window: list[Piece], ran: asyncio.Future[float]
+        self, loop: asyncio.AbstractEventLoop, batch: Batch, ran: asyncio.Future[float]
     ) -> None:
         self._running -= 1
-        tokens = sum(piece.tokens for piece in window)
+        tokens = sum(len(job.rows[number]) for job, number in batch)
         self.tokens -= tokens
         if ran.cancelled():
             return
         failed = ran.exception()
-        for piece in window:
-            job = piece.job
-            job.unfinished -= piece.last - piece.first
-            if job.done.done():  # its client has gone, or an earlier window of it failed
+        for job, _ in batch:
+            job.unfinished -= 1
+            if job.done.done():  # its client has gone, or an earlier batch of it failed
                 continue
             if failed is not None:
                 job.done.set_exception(failed)
@@ -205,5 +220,5 @@ class Batcher:
         if failed is None:
             newest = tokens / ran.result()
             self.rate = newest if not self.rate else self.rate + RATE_WEIGHT * (newest - self.rate)
-            self._heard(sum(p.last - p.first for p in window), tokens, ran.result())
+            self._heard(tokens, ran.result())
         self._hand_over(loop)

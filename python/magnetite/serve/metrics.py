@@ -35,8 +35,8 @@ class Metrics:
         self.engine = Counter(
             "magnetite_engine_seconds", "Seconds that the engine was busy.", registry=self._registry
         )
-        self.windows = Histogram(
-            "magnetite_window_tokens",
+        self.batches = Histogram(
+            "magnetite_batch_tokens",
             "Tokens the engine took at a time.",
             buckets=_TOKENS,
             registry=self._registry,
@@ -46,11 +46,11 @@ class Metrics:
         )
         ProcessCollector(registry=self._registry)
 
-    def window(self, _rows: int, tokens: int, seconds: float) -> None:
+    def batch(self, tokens: int, seconds: float) -> None:
         """Count what the engine has done."""
         self.tokens.inc(tokens)
         self.engine.inc(seconds)
-        self.windows.observe(tokens)
+        self.batches.observe(tokens)
 
     def text(self) -> bytes:
         """Return the page."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from magnetite.encode import Encoder
-from magnetite.serve.batcher import Batcher, Ids, Starts, Vectors
+from magnetite.encode.encoder import BATCH_TOKENS
+from magnetite.serve.batcher import NEAR, Batcher, Ids, Starts, Vectors
 from magnetite.serve.engine import engine_of
 from magnetite.serve.limits import Limits
 from magnetite.serve.metrics import Metrics
@@ -18,6 +19,9 @@ from magnetite.serve.refusal import Refusal
 
 AT_ONCE = 1 << 16
 """Characters tokenized on the event loop, in about a millisecond; more go to a thread."""
+
+STATIC_TOKENS = 16_384
+"""Of a batch without padding: milliseconds of a static encoder, far more than handing it over."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,14 @@ class Served:
         self.encoder, self.name, self.limits = encoder, name, limits
         self.dimensions = sorted({*dimensions, encoder.dim})
         self.metrics = metrics
+        padded = encoder.artifact.manifest.engine == "onnx"
         self.batcher = Batcher(
-            engine_of(encoder), encoder.dim, limit_tokens=limits.tokens, heard=metrics.window
+            engine_of(encoder),
+            encoder.dim,
+            budget=BATCH_TOKENS if padded else STATIC_TOKENS,
+            limit_tokens=limits.tokens,
+            near=NEAR if padded else 0.0,
+            heard=metrics.batch,
         )
         metrics.waiting.set_function(lambda: self.batcher.tokens)
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="magnetite-tokenize")
