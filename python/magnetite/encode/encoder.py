@@ -77,6 +77,11 @@ class Encoder:
         return self.artifact.fingerprint
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes ids of its texts."""
+        return self._tokenizer
+
+    @property
     def prompts(self) -> dict[str, str]:
         """Texts that may be put before a text, by name."""
         return dict(self.artifact.manifest.prompts)

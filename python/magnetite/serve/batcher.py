@@ -1,4 +1,4 @@
-"""Ids of many requests in, vectors out: one worker runs the engine on batches of all of them.
+"""Ids of many requests in, vectors out: the engine runs batches of all of them.
 
 A request waits only while the engine is busy. Whenever it is free it gets a batch: a row of the
 request whose turn it is, and rows of about its length from all that wait, up to a budget of tokens.
@@ -6,12 +6,11 @@ Turns go to the requests in the order of their coming, round and round, and ever
 one with the fewest rows left. So hardly anything is padded, a long list does not hold up a
 question, and is not held up by questions for ever.
 
-The next batch is handed over ahead of its time if there is enough for a whole one: the worker then
+A second batch is handed over beside the first if there is enough for a whole one: the engine then
 never waits for the event loop, and rows that come late still share a batch.
 """
 
 import asyncio
-import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -26,8 +25,10 @@ from magnetite.serve.refusal import Refusal
 
 NEAR = 0.8
 """Rows of a batch have at least this share of the tokens of the row whose turn it is."""
-RATE_WEIGHT = 0.1
-"""Of the newest batch in the running mean of tokens a second."""
+AT_ONCE = 2
+"""Batches in the engine; it shares its threads between them."""
+KEPT = 0.9
+"""What is left of the past in the rate when a batch ends."""
 
 Ids = NDArray[np.int32]
 Starts = NDArray[np.int64]
@@ -62,19 +63,20 @@ class Batcher:
         near: float = NEAR,
         heard: Callable[[int, float], object] = lambda *_: None,
     ) -> None:
-        """Start an engine's worker.
+        """Start the engine's workers.
 
         Args:
-            engine: Ragged ids to vectors, on the worker's thread.
+            engine: Ragged ids to vectors; called on threads, two at a time.
             dim: Numbers in a vector.
             budget: Tokens of a batch.
             limit_tokens: Of all requests; beyond it they are refused.
             near: Least share of the longest row's tokens in a batch; 0 where nothing is padded.
-            heard: Called with tokens and seconds of each batch, on the loop.
+            heard: Called on the loop with the tokens of a batch that ended, and the seconds since
+                the one before it did, or since it began.
         """
         self._engine, self._dim, self._heard = engine, dim, heard
         self._budget, self._limit, self._near = budget, limit_tokens, near
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="magnetite-engine")
+        self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="magnetite-engine")
         self._jobs: deque[Job] = deque()  # those with rows that wait, by turns
         self._shelves: dict[int, deque[tuple[Job, int]]] = {}  # these rows by length
         self._turns = 0
@@ -82,8 +84,8 @@ class Batcher:
         self._running = 0  # batches handed over
         self.tokens = 0
         """Of all rows that wait or run."""
-        self.rate = 0.0
-        """Tokens a second of late; 0 before the first batch."""
+        self._ended_s = 0.0  # when a batch last did
+        self._late_tokens = self._late_s = 0.0
 
     async def encode(self, ids: Ids, starts: Starts) -> Vectors:
         """Return the vectors of ragged rows of ids; cancelled, drop what has not begun.
@@ -108,9 +110,14 @@ class Batcher:
             if job.waiting:
                 self._drop(job)
 
+    @property
+    def rate(self) -> float:
+        """Tokens a second of late; 0 before the first batch."""
+        return self._late_tokens / self._late_s if self._late_s else 0.0
+
     def close(self) -> None:
-        """Let the worker end after the batch it is in."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        """Let the workers end after the batch they are in."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _admit(self, tokens: int) -> None:
         if tokens > self._limit:
@@ -146,12 +153,12 @@ class Batcher:
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._jobs and (
-            self._running == 0 or (self._running == 1 and self._queued >= self._budget)
+            not self._running or (self._running < AT_ONCE and self._queued >= self._budget)
         ):
             batch = self._take()
             self._running += 1
-            running = loop.run_in_executor(self._worker, self._run, batch)
-            running.add_done_callback(partial(self._ran, loop, batch))
+            running = loop.run_in_executor(self._workers, self._run, batch)
+            running.add_done_callback(partial(self._ran, loop, batch, loop.time()))
 
     def _take(self) -> Batch:
         """Return the next batch: the row whose turn it is, then what is like it."""
@@ -189,19 +196,21 @@ class Batcher:
             if not self._shelves.get(length, True):
                 del self._shelves[length]
 
-    def _run(self, batch: Batch) -> float:
-        """Write the vectors of a batch, on the worker; return the seconds it took."""
-        start = time.perf_counter()
+    def _run(self, batch: Batch) -> None:
+        """Write the vectors of a batch; on a worker."""
         rows = [job.rows[number] for job, number in batch]
         starts = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=starts[1:])
         vectors = self._engine(np.concatenate(rows), starts)
         for (job, number), vector in zip(batch, vectors, strict=True):
             job.out[number] = vector
-        return time.perf_counter() - start
 
     def _ran(
-        self, loop: asyncio.AbstractEventLoop, batch: Batch, ran: asyncio.Future[float]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Batch,
+        began_s: float,
+        ran: asyncio.Future[None],
     ) -> None:
         self._running -= 1
         tokens = sum(len(job.rows[number]) for job, number in batch)
@@ -217,8 +226,10 @@ class Batcher:
                 job.done.set_exception(failed)
             elif job.unfinished == 0:
                 job.done.set_result(job.out)
-        if failed is None:
-            newest = tokens / ran.result()
-            self.rate = newest if not self.rate else self.rate + RATE_WEIGHT * (newest - self.rate)
-            self._heard(tokens, ran.result())
+        now = loop.time()
+        took = now - max(began_s, self._ended_s)
+        self._ended_s = now
+        self._late_tokens = KEPT * self._late_tokens + tokens
+        self._late_s = KEPT * self._late_s + took
+        self._heard(tokens, took)
         self._hand_over(loop)

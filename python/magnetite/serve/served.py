@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from magnetite.encode import Encoder
-from magnetite.encode.encoder import BATCH_TOKENS
 from magnetite.serve.batcher import NEAR, Batcher, Ids, Starts, Vectors
-from magnetite.serve.engine import engine_of
 from magnetite.serve.limits import Limits
 from magnetite.serve.metrics import Metrics
 from magnetite.serve.refusal import Refusal
@@ -20,6 +18,8 @@ from magnetite.serve.refusal import Refusal
 AT_ONCE = 1 << 16
 """Characters tokenized on the event loop, in about a millisecond; more go to a thread."""
 
+THREAD_TOKENS = 1024
+"""Of a batch for each thread: enough for the engine to give every thread work of its own."""
 STATIC_TOKENS = 16_384
 """Of a batch without padding: milliseconds of a static encoder, far more than handing it over."""
 
@@ -60,13 +60,18 @@ class Served:
         self.metrics = metrics
         padded = encoder.artifact.manifest.engine == "onnx"
         self.batcher = Batcher(
-            engine_of(encoder),
+            encoder.encode_ids,
             encoder.dim,
-            budget=BATCH_TOKENS if padded else STATIC_TOKENS,
+            budget=THREAD_TOKENS * encoder.threads if padded else STATIC_TOKENS,
             limit_tokens=limits.tokens,
             near=NEAR if padded else 0.0,
             heard=metrics.batch,
         )
+        # What the engine opens when it is first used, it opens before the first request.
+        length = min(16, encoder.max_tokens)
+        for rows in (1, 2 * THREAD_TOKENS * encoder.threads // length):
+            ids = np.zeros(rows * length, np.int32)
+            encoder.encode_ids(ids, np.arange(rows + 1) * length)
         metrics.waiting.set_function(lambda: self.batcher.tokens)
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="magnetite-tokenize")
 
@@ -136,7 +141,7 @@ class Served:
                 code="too_many_ids",
             )
         ids = np.fromiter(itertools.chain.from_iterable(lists), np.int64, sum(lengths))
-        known = self.encoder._tokenizer.vocab_size
+        known = self.encoder.tokenizer.vocab_size
         if ids.max() >= known:
             raise Refusal(
                 400,

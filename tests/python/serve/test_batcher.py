@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_told_when_it_would():
     async def test(one):
         engine.go.release()
         await one.encode(*ragged([[1] * 50]))
-        one.rate = 100.0
+        one._late_tokens, one._late_s = 100.0, 1.0
         waiting = asyncio.ensure_future(one.encode(*ragged([[1] * 80])))
         await until(lambda: len(engine.batches) == 2)
         with pytest.raises(Refusal, match=r"room for these 40 in 0\.2 s") as refused:
