@@ -7,9 +7,9 @@ import click
 _VERBS = {  # verb -> what `magnetite --help` says of it; its module holds `command`
     "train": "Train an encoder by one of the recipes and seal it.",
     "export": "Seal a sentence-transformers folder or hub id as an artifact.",
-    "verify": "Recompute an artifact's golden vectors on this machine.",
+    "verify": "Check an artifact, an index or a collection.",
     "encode": "Turn the texts of a file into vectors.",
-    "index": "Build a searchable folder from a corpus.",
+    "index": "Fill or update a collection from a corpus.",
     "search": "Show the documents that answer a query.",
     "eval": "Judge encoders on a BEIR folder or a similarity file.",
     "serve": "Answer over HTTP: vectors, searches, and a page to try them.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _HELP = {
     "models": "Artifact folder; may be given again [default: the built-in encoder].",
-    "folder": "Judge what this searchable folder of the same corpus returns.",
+    "folder": "Judge what this collection of the same corpus returns.",
     "runs": "TREC run file to compare with; it stands above the models.",
     "train": "Judgements trained on: unseen and seen queries are shown apart.",
     "measures": "Any that ir-measures knows; the first is the one compared.",
@@ -103,12 +103,11 @@ def _search_model(model: Path | None, data: "Beir", k: int, threads: int | None)
 
 
 def _search_folder(folder: Path, data: "Beir", k: int, threads: int | None) -> "Run":
-    from magnetite.cli.searchable import Searchable
     from magnetite.evaluate import run_of
+    from magnetite.index import Collection
 
-    searchable = Searchable(folder)
-    encoder = load_encoder(searchable.model(), threads)
-    found = searchable.search(list(data.queries.values()), k, encoder, threads=threads)
+    with Collection.open(folder, threads=threads, read_only=True) as collection:
+        found = collection.search(list(data.queries.values()), k)
     return run_of(
         list(data.queries),
         [[hit.document.id for hit in hits] for hits in found],

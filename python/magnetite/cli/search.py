@@ -1,9 +1,11 @@
 """`magnetite search`: queries to documents."""
 
+import json
 import shutil
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +20,39 @@ from magnetite.cli.shell import (
 )
 
 if TYPE_CHECKING:
-    from magnetite.cli.searchable import Hit
+    from magnetite.index import Found
 
 
-@click.command(epilog=examples('magnetite search here "what do vaccines contain?" -k 3'))
+class _Conditions(click.ParamType[dict[str, Any]]):
+    """A JSON object."""
+
+    name = "json"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        try:
+            said = json.loads(str(value))
+        except ValueError as error:
+            self.fail(f"not JSON: {error}", param, ctx)
+        if not isinstance(said, dict):
+            self.fail(f"expected a JSON object, got {value}", param, ctx)
+        return said
+
+
+_WHERE = 'Only documents whose metadata meets this, such as {"year": {"$gte": 2020}}.'
+
+
+@click.command(
+    epilog=examples(
+        'magnetite search here "what do vaccines contain?" -k 3',
+        """magnetite search here "vaccines" --where '{"year": {"$gte": 2020}}'""",
+    )
+)
 @click.argument("folder", type=file_in)
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@click.option("--where", type=_Conditions(), help=_WHERE)
 @model_option
 @threads_option
 @json_option
@@ -32,6 +60,7 @@ def command(
     folder: Path,
     queries: tuple[str, ...],
     k: int,
+    where: dict[str, Any] | None,
     model: Path | None,
     threads: int | None,
     *,
@@ -39,22 +68,23 @@ def command(
 ) -> None:
     """Show the documents of FOLDER that answer each QUERY, best first.
 
-    The encoder is the one that filled the folder; give --model where it has moved.
+    The encoder is the one that filled the folder; give --model where it has moved. Operators of
+    --where: $eq $ne $gt $gte $lt $lte $in $nin $contains $exists $not, and $and, $or of conditions.
     """
-    from magnetite.cli.searchable import Searchable
+    from magnetite.index import Collection
 
-    searchable = Searchable(folder)
-    encoder = load_encoder(model or searchable.model(), threads)
-    found = searchable.search(queries, k, encoder, threads=threads)
+    encoder = None if model is None else load_encoder(model, threads)
+    with Collection.open(folder, encoder, threads=threads, read_only=True) as collection:
+        found = collection.search(queries, k, where=where)
     payload = [
-        {"query": query, "hits": [hit.as_json() for hit in hits]}
+        {"query": query, "hits": [{"score": hit.score} | asdict(hit.document) for hit in hits]}
         for query, hits in zip(queries, found, strict=True)
     ]
     text = "\n\n".join(show(query, hits) for query, hits in zip(queries, found, strict=True))
     answer(payload, text, as_json=as_json)
 
 
-def show(query: str, hits: "list[Hit]") -> str:
+def show(query: str, hits: "list[Found]") -> str:
     """Return the query and its hits for a terminal."""
     width = min(shutil.get_terminal_size().columns, 100)
     lines = [click.style(query, bold=True)]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from magnetite.evaluate import Beir, Run
-from magnetite.evaluate.retrieve import comparable, run_of_index
+from magnetite.evaluate.retrieve import run_of_index
 from magnetite.index import Index
+from magnetite.index.collection.similarity import comparable
 
 if TYPE_CHECKING:
     from magnetite.encode import Encoder

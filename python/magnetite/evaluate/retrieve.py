@@ -1,27 +1,16 @@
 """An encoder's run over a data set: every passage encoded, every query searched exactly."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from magnetite.evaluate.beir import Beir
 from magnetite.evaluate.runs import Run, run_of
+from magnetite.index.collection.similarity import comparable
 
 if TYPE_CHECKING:
     from magnetite.encode import Encoder
     from magnetite.index import Index
-    from magnetite.index.dense import Metric
-
-
-def comparable(encoder: "Encoder") -> "tuple[Metric, bool | None]":
-    """Return the metric of an index and `normalize` that together are the encoder's similarity.
-
-    Cosines are dot products of normalised vectors: a text without tokens is then a zero vector that
-    scores 0, where an index by cosine refuses it.
-    """
-    if encoder.similarity == "cosine":
-        return "dot", True
-    return cast("Metric", encoder.similarity), None
 
 
 def retrieve(encoder: "Encoder", data: Beir, *, k: int = 100, threads: int | None = None) -> Run:

@@ -6,12 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from magnetite.encode import Encoder
 from magnetite.encode.encoder import BUILTIN
+from magnetite.index import Collection, Index
+from magnetite.index.collection import writer
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +25,11 @@ def encoder():
 # encode
 
 
-def kill_midway(command, journal):
-    """Run `command` and end it by SIGKILL once its journal tells of a few blocks."""
+def kill_midway(command, is_midway):
+    """Run `command` and end it by SIGKILL once it has done some of its work."""
     running = subprocess.Popen(command)
     while running.poll() is None:
-        if journal.exists() and journal.read_bytes().count(b"\n") > 2:
+        if is_midway():
             running.send_signal(signal.SIGKILL)
             break
     if running.wait() != -signal.SIGKILL:
@@ -58,8 +61,10 @@ def test_encode_killed_and_again_gives_the_same_bytes(tmp_path, call):
     )
     call("encode", texts, "-o", tmp_path / "whole.npy")
     command = [sys.executable, "-m", "magnetite.cli", "encode", str(texts)]
+    journal = tmp_path / "x.npy.parts" / "parts.journal"
     kill_midway(
-        [*command, "-o", str(tmp_path / "x.npy")], tmp_path / "x.npy.parts" / "parts.journal"
+        [*command, "-o", str(tmp_path / "x.npy")],
+        lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2,
     )
     said = json.loads(call("encode", texts, "-o", tmp_path / "x.npy", "--json").output)
     assert 0 < said["resumed_rows"] < 40_000
@@ -169,44 +174,48 @@ def test_index_names_a_bad_corpus(tmp_path, call, text, said):
     assert said in call("index", tmp_path / "c.jsonl", "-o", tmp_path / "here", code=1).output
 
 
-def test_index_refuses_a_finished_folder(tmp_path, call, corpus):
-    call("index", corpus, "-o", tmp_path / "here")
-    said = call("index", corpus, "-o", tmp_path / "here", code=1).output
-    assert "already holds an index" in said
+def test_index_of_a_changed_corpus_encodes_what_changed(tmp_path, call, corpus):
+    def index(*options):
+        said = json.loads(call("index", corpus, "-o", tmp_path / "here", "--json", *options).output)
+        counts = ("documents", "added", "updated", "unchanged", "encoded", "deleted")
+        return [said[name] for name in counts]
+
+    assert index() == [5, 5, 0, 0, 5, 0]
+    assert index() == [5, 0, 0, 5, 0, 0]
+    rows = [json.loads(line) for line in corpus.read_text().splitlines()]
+    rows[0]["text"], rows[1]["year"], rows[2]["_id"] = "Salt water.", 1845, "loaf"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert index() == [6, 1, 2, 2, 2, 0]
+    assert index("--delete-missing") == [5, 0, 0, 5, 0, 1]
+    found = call("search", tmp_path / "here", "bread", "--json").output
+    assert "loaf" in found
+    assert '"bread"' not in found.replace('"query": "bread"', "")
+    said = call("index", corpus, "-o", tmp_path / "here", "--kind", "ivf", code=2).output
+    assert "are for a new collection" in said
 
 
-def test_index_killed_and_again_gives_the_same_folder(tmp_path, call):
+def test_index_killed_and_again_gives_the_same_collection(tmp_path, call):
     corpus = tmp_path / "c.jsonl"
     rows = ({"_id": str(i), "text": f"text {i} about thing {i % 31}"} for i in range(30_000))
     corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, "-m", "magnetite.cli", "index", str(corpus), "-o"]
-    kill_midway([*command, str(tmp_path / "here")], tmp_path / "here" / "vectors.npy.journal")
-    said = call("search", tmp_path / "here", "thing", code=1).output
-    assert "unfinished one; run the same `magnetite index` again" in said
+
+    def is_midway():
+        with suppress(ValueError, OSError), Collection.open(tmp_path / "here") as begun:
+            return len(begun) > 2 * writer.BLOCK
+        return False
+
+    kill_midway([*command, str(tmp_path / "here")], is_midway)
+    assert call("verify", tmp_path / "here")
     said = json.loads(call("index", corpus, "-o", tmp_path / "here", "--json").output)
-    assert said["resumed_rows"] > 0
+    assert said["unchanged"] > 2 * writer.BLOCK
     call("index", corpus, "-o", tmp_path / "whole")
-    files = sorted(p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*.*"))
-    for file in files:
-        if (tmp_path / "whole" / file).is_file():
-            assert (tmp_path / "here" / file).read_bytes() == (
-                tmp_path / "whole" / file
-            ).read_bytes()
-
-
-def test_index_stopped_while_it_builds_does_not_encode_again(tmp_path, call, corpus, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device", "here/index")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("magnetite.index.Index.save", full)
-        said = call("index", corpus, "-o", tmp_path / "here", code=1).output
-        assert "here/index: No space left on device" in said
-    said = json.loads(call("index", corpus, "-o", tmp_path / "here", "--json").output)
-    assert said["resumed_rows"] == 5
-    call("index", corpus, "-o", tmp_path / "whole")
-    names = sorted(path.name for path in (tmp_path / "here").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    names = [
+        sorted(p.name for p in (tmp_path / at / "vectors").iterdir()) for at in ("here", "whole")
+    ]
+    assert names[0] == names[1]  # segments are called by their content
+    with Collection.open(tmp_path / "here") as here, Collection.open(tmp_path / "whole") as whole:
+        assert list(here) == list(whole)
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
@@ -218,18 +227,38 @@ def test_a_kind_of_index_may_be_asked_for(tmp_path, call, kind):
     assert json.loads(found)[0]["hits"][0]["text"] == "thing number 77 of many"
 
 
-def test_search_refuses_what_is_no_searchable_folder(tmp_path, call, corpus):
-    assert "not a searchable folder" in call("search", tmp_path, "x", code=1).output
+def test_search_refuses_what_is_no_collection(tmp_path, call, corpus):
+    assert "not a collection" in call("search", tmp_path, "x", code=1).output
     call("index", corpus, "-o", tmp_path / "here")
-    (tmp_path / "here" / "searchable.json").write_text('{"format": 1}')
-    assert "not a manifest" in call("search", tmp_path / "here", "x", code=1).output
+    database = tmp_path / "here" / "documents.sqlite"
+    database.write_bytes(database.read_bytes()[:5000])
+    said = call("search", tmp_path / "here", "x", code=1).output
+    assert "documents.sqlite: damaged" in said
 
 
-def test_search_notices_cut_documents(tmp_path, call, corpus):
+def test_search_where_metadata_meets_a_condition(tmp_path, call):
+    rows = [
+        {"_id": "a", "text": "iron ore", "year": 2019, "tags": ["x"]},
+        {"id": 7, "text": "iron rust", "year": 2021, "metadata": {"by": "Ann"}},
+        {"_id": "c", "text": "iron", "title": None},
+    ]
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
     call("index", corpus, "-o", tmp_path / "here")
-    lines = tmp_path / "here" / "documents.jsonl"
-    lines.write_bytes(lines.read_bytes()[:-5])
-    assert "documents.jsonl: not as long" in call("search", tmp_path / "here", "x", code=1).output
+
+    def search(where):
+        said = call("search", tmp_path / "here", "iron", "--json", "--where", json.dumps(where))
+        return json.loads(said.output)[0]["hits"]
+
+    [hit] = search({"year": {"$gte": 2020}})
+    assert (hit["id"], hit["metadata"]) == ("7", {"year": 2021, "by": "Ann"})
+    assert [hit["id"] for hit in search({"tags": "x"})] == ["a"]
+    assert [hit["id"] for hit in search({"$not": {"year": {"$gt": 0}}})] == ["c"]
+    here = tmp_path / "here"
+    assert "not JSON" in call("search", here, "x", "--where", "year > 3", code=2).output
+    assert "no operator '$like'" in (
+        call("search", here, "x", "--where", '{"a": {"$like": 1}}', code=1).output
+    )
 
 
 def test_search_says_where_a_moved_encoder_was(tmp_path, call, corpus):
@@ -254,20 +283,21 @@ def test_verify_accepts_the_built_in_encoder(call):
     assert json.loads(call("verify", "--json").output)["ok"] is True
 
 
-def test_verify_looks_into_an_index_and_a_searchable_folder(tmp_path, call):
-    from magnetite.index import Index
-
+def test_verify_looks_into_an_index_and_a_collection(tmp_path, call, corpus):
     rows = np.random.default_rng(0).standard_normal((30, 8), np.float32)
-    Index.build(rows).save(tmp_path / "folder" / "index")
-    for folder in (tmp_path / "folder", tmp_path / "folder" / "index"):
-        found = json.loads(call("verify", folder, "--json").output)
-        assert (found["ok"], found["rows"], found["segments"]) == (True, 30, 1)
-    [segment] = (tmp_path / "folder" / "index").glob("*.segment")
-    changed = bytearray(segment.read_bytes())
-    changed[100] ^= 1
-    segment.write_bytes(changed)
-    refused = call("verify", tmp_path / "folder", code=1)
-    assert segment.name in refused.output
+    Index.build(rows).save(tmp_path / "index")
+    found = json.loads(call("verify", tmp_path / "index", "--json").output)
+    assert (found["ok"], found["rows"], found["segments"]) == (True, 30, 1)
+    call("index", corpus, "-o", tmp_path / "here")
+    found = json.loads(call("verify", tmp_path / "here", "--json").output)
+    assert (found["ok"], found["documents"], found["segments"]) == (True, 5, 1)
+    for folder in (tmp_path / "index", tmp_path / "here" / "vectors"):
+        [segment] = folder.glob("*.segment")
+        changed = bytearray(segment.read_bytes())
+        changed[100] ^= 1
+        segment.write_bytes(changed)
+    for folder in (tmp_path / "index", tmp_path / "here"):
+        assert ".segment" in call("verify", folder, code=1).output
 
 
 def test_verify_names_a_changed_file(tmp_path, call):
@@ -308,7 +338,7 @@ def test_eval_splits_by_training_and_compares_with_a_run(tmp_path, call, beir):
     assert "<svg" in page.read_text()
 
 
-def test_eval_of_a_searchable_folder_equals_eval_of_its_encoder(tmp_path, call, beir):
+def test_eval_of_a_collection_equals_eval_of_its_encoder(tmp_path, call, beir):
     call("index", beir, "-o", tmp_path / "here")
     folder = json.loads(call("eval", beir, "--index", tmp_path / "here", "--json").output)
     model = json.loads(call("eval", beir, "--json").output)

@@ -172,7 +172,7 @@ class Collection:
         if model is not None and not Path(str(model)).exists():
             raise FileNotFoundError(
                 f"{model}: the encoder that filled {self.path} has gone; say where it is with "
-                "Collection.open(path, encoder), or --model"
+                "--model, or the argument encoder of Collection.open"
             )
         encoder = Encoder.load(None if model is None else str(model), threads=self._threads)
         self._expect(encoder)
@@ -270,6 +270,9 @@ class Collection:
             )
             ids = [ids[:count].tolist() for ids, count in zip(hits.ids, hits.counts, strict=True)]
             documents = snapshot.documents(row for some in ids for row in some)
+        if missing := {row for some in ids for row in some} - documents.keys():
+            said = f"row {min(missing)} has a vector, but no document"
+            raise FormatError(f"{self.path / DOCUMENTS}: {said}; restore or rebuild")
         scores = hits.scores.tolist()
         return [
             [Found(documents[row], score) for row, score in zip(some, best, strict=False)]

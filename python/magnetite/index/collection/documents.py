@@ -147,14 +147,12 @@ class Snapshot:
 
     def rows(self, where: Where) -> NDArray[np.int64]:
         """Return the rows for which `where` holds, ascending."""
-        sql, values = conditions.compiled(where)
-        found = self._connection.execute(f"{sql} ORDER BY row", values)
+        found = self._connection.execute(*conditions.compiled(where))
         return np.fromiter((row for (row,) in found), np.int64)
 
     def fields(self) -> Iterator[tuple[int, bytes, int, conditions.Value]]:
-        """Yield what conditions see, by row."""
-        sql = "SELECT row, field, kind, value FROM fields ORDER BY row"
-        yield from self._connection.execute(sql)
+        """Return what conditions see, by row."""
+        return self._connection.execute("SELECT row, field, kind, value FROM fields ORDER BY row")
 
     def ids(self) -> Iterator[str]:
         """Yield every id, in the order in which they came."""

@@ -67,16 +67,19 @@ def _documents(snapshot: Snapshot) -> list[int]:
     seen = next(fields, None)
     rows = []
     for row, record in snapshot.records():
+        name = record.id.decode("utf-8", "replace")
         document = _document(record)
         if document is None or record_of(document) != record:
-            raise ValueError(f"document {record.id!r} is not what was stored")
+            raise ValueError(f"document {name!r} is not what was stored")
+        if seen is not None and seen[0] < row:
+            break
         said = set(fields_of(document.metadata))
         got = set()
         if seen is not None and seen[0] == row:
             got = {(field, kind, value) for _, field, kind, value in seen[1]}
             seen = next(fields, None)
         if said != got:
-            raise ValueError(f"conditions do not see the metadata of document {record.id!r}")
+            raise ValueError(f"conditions do not see the metadata of document {name!r}")
         rows.append(row)
     if seen is not None:
         raise ValueError(f"conditions see row {seen[0]}, which is no document")
