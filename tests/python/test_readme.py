@@ -3,13 +3,33 @@
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_search_of_the_readme_finds_the_magnet(tmp_path, monkeypatch, capsys):
+def blocks(page):
+    """The Python of a page of ours."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [block] = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_search_of_the_readme_finds_the_magnet(capsys):
     found = {}
-    exec(block, found)  # the page is ours
+    exec(blocks("README.md")[0], found)
     assert "Magnets attract iron" in capsys.readouterr().out.splitlines()[0]
     assert len(found["index"]) == 3
+
+
+def test_the_collection_of_the_readme_finds_the_magnet(capsys):
+    exec(blocks("README.md")[1], {})
+    assert capsys.readouterr().out.startswith("Magnets attract iron. 0.")
+
+
+def test_the_page_on_collections_finds_the_magnet(capsys):
+    exec(blocks("docs/collection.md")[0], {})
+    assert "iron {'tags': ['physics'], 'year': 2021}" in capsys.readouterr().out

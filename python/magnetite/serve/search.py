@@ -83,7 +83,7 @@ class Searches:
         try:
             served, collection = searchable.served, searchable.collection
             rows = await served.rows(queries, prompt=served.query_prompt, truncate=True)
-            vectors = await served.vectors(rows, unit=bool(collection._normalize))
+            vectors = await served.vectors(rows, unit=bool(collection.normalize))
             work = partial(
                 collection.search_vectors,
                 vectors,

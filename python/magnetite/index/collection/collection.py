@@ -187,6 +187,11 @@ class Collection:
                 "give the first one, or make a new collection with the second"
             )
 
+    @property
+    def normalize(self) -> bool | None:
+        """What the encoder is told of lengths, for vectors to be compared with these."""
+        return self._documents.about["normalize"]  # type: ignore[return-value]
+
     # What it holds
 
     @overload  # a str is a sequence of str, and the one exception
@@ -240,7 +245,7 @@ class Collection:
         """
         vectors = self.encoder.encode_query(
             [queries] if isinstance(queries, str) else queries,
-            normalize=self._normalize,
+            normalize=self.normalize,
             show_progress=False,
         )
         found = self.search_vectors(
@@ -410,7 +415,7 @@ class Collection:
         hidden = None if progress is None else not progress
 
         def encode(texts: list[str]) -> NDArray[np.float32]:
-            return encoder.encode_document(texts, normalize=self._normalize, show_progress=False)
+            return encoder.encode_document(texts, normalize=self.normalize, show_progress=False)
 
         with self._written() as writer, tqdm(total=total, unit=" documents", disable=hidden) as bar:
             for block in blocks(documents):
@@ -460,7 +465,7 @@ class Collection:
         """
         rows = None
         if queries is not None:
-            rows = self.encoder.encode_query(queries, normalize=self._normalize)
+            rows = self.encoder.encode_query(queries, normalize=self.normalize)
         with self._written() as writer:
             return Curve.of(*writer.tune(rows, k))
 
@@ -477,17 +482,14 @@ class Collection:
         with self._writing:
             self._writer = me
             try:
-                writer = Writer(self._documents, self.path / VECTORS, self._threads)
+                known = None if self._latest is None else self._latest[1]._core
+                writer = Writer(self._documents, self.path / VECTORS, known, self._threads)
                 try:
                     yield writer
                 finally:
                     writer.close()
             finally:
                 self._writer = None
-
-    @property
-    def _normalize(self) -> bool | None:
-        return self._documents.about["normalize"]  # type: ignore[return-value]
 
     def close(self) -> None:
         """Close the files; the collection can no longer be used."""

@@ -44,8 +44,14 @@ Encode = Callable[[list[str]], "NDArray[np.float32]"]
 class Writer:
     """Has the lock; what it changes, it commits."""
 
-    def __init__(self, documents: Documents, vectors: Path, threads: int | None) -> None:
-        """Take the lock.
+    def __init__(
+        self,
+        documents: Documents,
+        vectors: Path,
+        known: _core.Index | None,
+        threads: int | None,
+    ) -> None:
+        """Take the lock; what `known` has of the vectors is not checked again.
 
         Raises:
             OSError: Another writer has it.
@@ -54,7 +60,7 @@ class Writer:
         # Within a transaction nobody commits between a look at the manifest and the lock.
         with documents.writing() as (snapshot, _):
             self._state = snapshot.state()
-            self._core = _core.Index.open_as(vectors, self._state.manifest, None, writable=True)
+            self._core = _core.Index.open_as(vectors, self._state.manifest, known, writable=True)
 
     def close(self) -> None:
         """Give the lock back; what was not committed is forgotten."""
