@@ -102,6 +102,7 @@ def compare(
     said = {"artifact": artifact and str(artifact), "threads": asked.threads, "texts": half}
     for _ in range(asked.rounds):
         alone = apart("offline", said)
+        print(f"{name}, offline: {alone}", file=sys.stderr, flush=True)
         with Served(artifact, asked.threads) as server:
             for size in SIZES:
                 share = {"size": size, "form": asked.form, "clients": asked.clients}
@@ -110,6 +111,7 @@ def compare(
                 served = apart("clients", share)
                 served["server_cpu_s"] = server.cpu_s() - before
                 found[size].append(figures(served, alone))
+                print(f"{name}, {size} a request: {found[size][-1]}", file=sys.stderr, flush=True)
     rows = []
     for size, rounds in found.items():
         middle = sorted(rounds, key=lambda row: float(row["ratio"]))[len(rounds) // 2]
@@ -196,7 +198,9 @@ def clients(said: dict[str, Any]) -> dict[str, Any]:
 def request(body: dict[str, Any]) -> bytes:
     """Return the bytes of a request."""
     content = json.dumps(body).encode()
-    head = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = (
+        f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
     return head.encode() + content
 
 

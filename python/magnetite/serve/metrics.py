@@ -42,7 +42,10 @@ class Metrics:
             registry=self._registry,
         )
         self.waiting = Gauge(
-            "magnetite_waiting_tokens", "Tokens waiting or running now.", registry=self._registry
+            "magnetite_waiting_tokens",
+            "Tokens waiting or running now.",
+            ("model",),
+            registry=self._registry,
         )
         ProcessCollector(registry=self._registry)
 

@@ -4,6 +4,7 @@ import errno
 import signal
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI
@@ -62,8 +63,9 @@ def run(
         stop_s: How long to go on finishing; a second SIGINT ends it at once.
         ready: Called when the first request would be answered.
     """
+    local = ip_address(listening.getsockname()[0]).is_loopback
     config = uvicorn.Config(
-        Gate(app, key, metrics),
+        Gate(app, metrics, key=key, local=local),
         http=PatientProtocol,
         ws="none",
         log_config=None,

@@ -78,7 +78,7 @@ def test_requests_that_share_batches_get_their_own_vectors(server, offline):
     figures = dict(
         line.rsplit(" ", 1) for line in said.decode().splitlines() if not line.startswith("#")
     )
-    assert float(figures["magnetite_waiting_tokens"]) == 0
+    assert float(figures['magnetite_waiting_tokens{model="golden"}']) == 0
     batches, texts = (
         float(figures[f"magnetite_{name}"]) for name in ("batch_tokens_count", "texts_total")
     )

@@ -105,7 +105,7 @@ def speak(server, *blocks, pause_s=0.0, most=1 << 20):
         return said
 
 
-HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def test_a_huge_body_is_refused_by_its_header(server):
@@ -173,7 +173,7 @@ def test_a_client_that_leaves_is_forgotten(server):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         figures = server.call("GET", "/metrics")[2].decode()
-        if "\nmagnetite_waiting_tokens 0.0" in figures:
+        if '\nmagnetite_waiting_tokens{model="golden"} 0.0' in figures:
             return
         time.sleep(0.05)
     raise AssertionError("tokens of clients that left are still waiting")

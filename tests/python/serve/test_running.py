@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
+import pytest
+
 LONG = {"input": ["magnet " * 40] * 2000}
 
 
@@ -36,6 +38,29 @@ def test_a_key_is_asked_for_wherever_there_is_something_to_have(serve, golden):
         assert said["error"]["code"] == "invalid_api_key"
     right = {"authorization": "Bearer sesame"}
     assert server.post("/v1/embeddings", asked, right)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""]
+)
+def test_without_a_key_it_answers_to_localhost_alone(server, host):
+    for path in ("/", "/info", "/health"):
+        status, _, said = server.call("GET", path, headers={"host": host})
+        assert (status, said["error"]["code"]) == (403, "not_local")
+    for own in (
+        "localhost",
+        f"localhost:{server.port}",
+        f"127.0.0.1:{server.port}",
+        "[::1]:80",
+        "[::1]",
+    ):
+        assert server.call("GET", "/info", headers={"host": own})[0] == 200
+
+
+def test_with_a_key_it_answers_to_any_name(serve, golden):
+    server = serve(golden, "--api-key", "sesame")
+    headers = {"host": "search.example", "authorization": "Bearer sesame"}
+    assert server.call("GET", "/info", headers=headers)[0] == 200
 
 
 def test_a_full_server_says_when_to_come_back(serve, golden):
