@@ -224,6 +224,28 @@ class Tokenizer:
     ) -> Tokens:
         """Return the ids of every text, in order."""
 
+    def encode_pairs(
+        self,
+        first: _Texts,
+        second: _Texts,
+        max_tokens: int | None,
+        strategy: str | None,
+        special_tokens: bool,
+        offsets: bool,
+        threads: int | None,
+    ) -> Tokens:
+        """Return the ids of every pair of texts, one row a pair; one first text counts for all."""
+
+    def chunk(
+        self,
+        texts: list[str],
+        prefixes: list[str],
+        max_tokens: int,
+        overlap: int,
+        threads: int | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return windows of texts: documents, spans, tokens, and the length of each document's prefix."""
+
     def encode_padded(
         self,
         texts: _Texts,
@@ -254,7 +276,17 @@ class Tokens:
     def offsets(self) -> NDArray[np.int64] | None:
         """First character and the one after the last of each id, if asked for."""
 
+    @property
+    def type_ids(self) -> NDArray[np.int32] | None:
+        """The type of each id, of rows of pairs."""
+
     def __len__(self) -> int: ...
+    def padded_type_ids(self) -> NDArray[np.int64]:
+        """Return the types of all ids as a rectangle of the shape of `padded`."""
+
+    def fill_type_ids(self, rows: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+        """Return the types of the ids of some rows as a rectangle of the shape of `fill`."""
+
     def padded(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return all rows as one rectangle of ids and one of ones and zeros."""
 

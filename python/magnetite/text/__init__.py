@@ -1,7 +1,8 @@
-"""Text to ids: a tokenizer that gives Hugging Face's ids, and batches of like length."""
+"""Text to ids: Hugging Face's, by a faster way; windows of documents; batches of like length."""
 
 from magnetite._core import Tokens
+from magnetite.text.chunk import Chunk, Chunks, chunk
 from magnetite.text.sources import Texts
 from magnetite.text.tokenizer import Tokenizer, pack
 
-__all__ = ["Texts", "Tokenizer", "Tokens", "pack"]
+__all__ = ["Chunk", "Chunks", "Texts", "Tokenizer", "Tokens", "chunk", "pack"]

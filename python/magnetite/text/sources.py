@@ -66,6 +66,14 @@ def readable(
     return iter(texts)
 
 
+def whole(texts: Texts) -> list[str] | tuple[Column, ...]:
+    """Return `texts` as `readable` does, but all of them at once."""
+    form = readable(texts)
+    if isinstance(form, list | tuple):
+        return form
+    return texts.tolist() if isinstance(texts, np.ndarray) else list(form)
+
+
 def _numpy(texts: NDArray[Any]) -> list[str] | Iterator[str] | NDArray[np.uint32]:
     if texts.ndim != 1:
         raise TypeError(f"texts must be one row of strings; got an array of shape {texts.shape}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
 from magnetite import _core
-from magnetite.text.sources import readable
+from magnetite.text.sources import readable, whole
 
 if TYPE_CHECKING:
     import os
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from magnetite.text.sources import Texts
+
+Strategy: TypeAlias = Literal["longest_first", "only_first", "only_second"]
 
 
 class Tokenizer:
@@ -89,6 +91,43 @@ class Tokenizer:
                 an Arrow column has a null or no UTF-8, named by its row.
         """
         return self.core.encode_batch(readable(texts), max_tokens, special_tokens, offsets, threads)
+
+    def encode_pairs(
+        self,
+        first: str | Texts,
+        second: Texts,
+        *,
+        max_tokens: int | None = None,
+        strategy: Strategy | None = None,
+        special_tokens: bool = True,
+        offsets: bool = False,
+        threads: int | None = None,
+    ) -> _core.Tokens:
+        """Return the ids of pairs of texts, one row a pair, as cross-encoders read them.
+
+        The ids and `Tokens.type_ids` are those of Hugging Face's `encode_batch` of the pairs, less
+        its padding. `Tokens.padded_type_ids` is the rectangle beside `Tokens.padded`.
+
+        Args:
+            first: As many texts as `second` has, or one before each of them: a question.
+            second: The passages, as `encode_batch` takes them.
+            max_tokens: As `encode_batch` takes it: the most ids of a row.
+            strategy: Which text is cut: `longest_first` shortens the longer until both are alike,
+                then both; `only_first` and `only_second` leave the other whole. None: as the file
+                says, else `longest_first`.
+            special_tokens: Put the file's special tokens around and between the texts.
+            offsets: Fill `Tokens.offsets` with each id's characters in its own text.
+            threads: As `encode_batch` takes it.
+
+        Raises:
+            TypeError: An item is no str.
+            ValueError: As `encode_batch`; there are not as many texts of both kinds; the text that
+                must stay whole leaves no room for the other, named by its row.
+        """
+        questions = [first] if isinstance(first, str) else whole(first)
+        return self.core.encode_pairs(
+            questions, whole(second), max_tokens, strategy, special_tokens, offsets, threads
+        )
 
     def encode_padded(
         self,

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use magnetite_core::text::{self, Asked, BLOCK, Padding, Ragged, batch};
+use magnetite_core::text::{self, Asked, BLOCK, Padding, Ragged, Strategy, Windows, batch};
 use magnetite_core::{Cancel, Result, Threads};
 use numpy::ndarray::Dimension;
 use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use crate::boundary::{enter, enter_briefly};
 use crate::errors::to_python;
-use crate::texts::Source;
+use crate::texts::{Source, Texts};
 
 /// Bytes of text that a call may have without a thread of its own (some milliseconds of work), and
 /// without counting CPUs (some ten microseconds): on a fast path...
@@ -24,6 +25,10 @@ const FEW_CELLS: usize = 1 << 15;
 
 /// Array of ids and array of mask.
 type Padded<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
+
+/// Documents, spans and tokens of windows; the lengths of prefixes.
+type Windowed<'py> = (Column<'py>, Bound<'py, PyArray2<i64>>, Column<'py>, Column<'py>);
+type Column<'py> = Bound<'py, PyArray1<i64>>;
 
 /// A tokenizer as its `tokenizer.json` defines it.
 #[pyclass(frozen, module = "magnetite._core")]
@@ -98,6 +103,62 @@ impl Tokenizer {
         Tokens::new(py, tokens, self.0.padding(asked))
     }
 
+    /// Return the ids of every pair of texts, one row a pair; one first text counts for all.
+    #[pyo3(signature = (first, second, max_tokens, strategy, special_tokens, offsets, threads))]
+    #[allow(clippy::too_many_arguments)] // Python's keywords
+    fn encode_pairs(
+        &self,
+        py: Python<'_>,
+        first: &Bound<'_, PyAny>,
+        second: &Bound<'_, PyAny>,
+        max_tokens: Option<usize>,
+        strategy: Option<&str>,
+        special_tokens: bool,
+        offsets: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Tokens> {
+        let strategy = strategy.map(strategy_of).transpose()?;
+        let asked = Asked { max_tokens, special_tokens, offsets };
+        let mut tokens = text::Tokens::of_pairs(offsets);
+        Source::of(first)?.windows(py, |first| {
+            Source::of(second)?.windows(py, |second| {
+                let first = if first.len() == 1 { &vec![first[0]; second.len()] } else { first };
+                let encode = |threads, cancel: &_| {
+                    self.0.encode_pairs(first, second, asked, strategy, threads, cancel)
+                };
+                tokens = self.enter(py, second, offsets, threads, encode)?;
+                Ok(())
+            })
+        })?;
+        Tokens::new(py, tokens, self.0.padding(asked))
+    }
+
+    /// Return windows of texts: documents, spans, tokens, and the length of each document's prefix.
+    #[pyo3(signature = (texts, prefixes, max_tokens, overlap, threads))]
+    fn chunk<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyList>,
+        prefixes: &Bound<'py, PyList>,
+        max_tokens: usize,
+        overlap: usize,
+        threads: Option<usize>,
+    ) -> PyResult<Windowed<'py>> {
+        let (texts, prefixes) = (Texts::borrow(texts)?, Texts::borrow(prefixes)?);
+        let (texts, prefixes) = (texts.refs(), prefixes.refs());
+        let windows = Windows { max_tokens, overlap };
+        let chunks = self.enter(py, &texts, false, threads, |threads, cancel| {
+            self.0.chunk(&texts, &prefixes, windows, threads, cancel)
+        })?;
+        let rows = chunks.documents.len();
+        Ok((
+            chunks.documents.into_pyarray(py),
+            chunks.spans.into_pyarray(py).reshape([rows, 2])?,
+            chunks.tokens.into_pyarray(py),
+            chunks.prefixes.into_pyarray(py),
+        ))
+    }
+
     /// Return the ids of every text as one rectangle and one of ones and zeros, new or in `out`.
     #[pyo3(signature = (texts, max_tokens, special_tokens, threads, out))]
     fn encode_padded<'py>(
@@ -155,6 +216,17 @@ impl Tokenizer {
     }
 }
 
+fn strategy_of(name: &str) -> PyResult<Strategy> {
+    match name {
+        "longest_first" => Ok(Strategy::LongestFirst),
+        "only_first" => Ok(Strategy::OnlyFirst),
+        "only_second" => Ok(Strategy::OnlySecond),
+        other => Err(PyValueError::new_err(format!(
+            "strategy must be longest_first, only_first or only_second; got '{other}'"
+        ))),
+    }
+}
+
 /// Writes rows into arrays of a shape that fits them.
 fn write(
     py: Python<'_>,
@@ -192,6 +264,9 @@ pub(crate) struct Tokens {
     /// First character and the one after the last of each id, if asked for.
     #[pyo3(get)]
     offsets: Option<Py<PyArray2<i64>>>,
+    /// The type of each id, of rows of pairs.
+    #[pyo3(get)]
+    type_ids: Option<Py<PyArray1<i32>>>,
     padding: Padding,
 }
 
@@ -211,6 +286,15 @@ impl Tokens {
         shaped(py, rows, width, cells)
     }
 
+    /// Return the types of all ids as a rectangle of the shape of `padded`.
+    fn padded_type_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        let (rows, width, cells) = self.read_types(py, |ragged| {
+            let (rows, width) = (ragged.rows(), self.padding.wide(ragged.longest()));
+            Ok((rows, width, self.padding.of_types().fill(ragged, 0..rows, width)?))
+        })?;
+        Ok(shaped(py, rows, width, cells)?.0)
+    }
+
     /// Return some rows as rectangles of a given width.
     fn fill<'py>(
         &self,
@@ -219,11 +303,27 @@ impl Tokens {
         width: usize,
     ) -> PyResult<Padded<'py>> {
         let rows = rows.as_slice()?;
-        // A negative row becomes one that is surely not there.
-        let picks = rows.iter().map(|&row| usize::try_from(row).unwrap_or(usize::MAX));
-        let cells = self.read(py, |ragged| self.padding.fill(ragged, picks, width))?;
+        let cells = self.read(py, |ragged| self.padding.fill(ragged, picks(rows), width))?;
         shaped(py, rows.len(), width, cells)
     }
+
+    /// Return the types of the ids of some rows as a rectangle of the shape of `fill`.
+    fn fill_type_ids<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        width: usize,
+    ) -> PyResult<Bound<'py, PyArray2<i64>>> {
+        let rows = rows.as_slice()?;
+        let padding = self.padding.of_types();
+        let cells = self.read_types(py, |ragged| padding.fill(ragged, picks(rows), width))?;
+        Ok(shaped(py, rows.len(), width, cells)?.0)
+    }
+}
+
+/// Row numbers; a negative one becomes one that is surely not there.
+fn picks(rows: &[i64]) -> impl ExactSizeIterator<Item = usize> {
+    rows.iter().map(|&row| usize::try_from(row).unwrap_or(usize::MAX))
 }
 
 impl Tokens {
@@ -238,18 +338,39 @@ impl Tokens {
             starts: sealed(tokens.starts.into_pyarray(py)),
             truncated: sealed(tokens.truncated.into_pyarray(py)),
             offsets: offsets.map(sealed),
+            type_ids: tokens.type_ids.map(|types| sealed(types.into_pyarray(py))),
             padding,
         })
     }
 
-    /// Runs `work` on the rows. They are checked again, since Python can make an array writable.
+    /// Runs `work` on the rows.
     pub(crate) fn read<T>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(Ragged<'_>) -> Result<T>,
     ) -> PyResult<T> {
-        let (ids, starts) = (self.ids.bind(py).readonly(), self.starts.bind(py).readonly());
-        let ragged = Ragged::new(ids.as_slice()?, starts.as_slice()?);
+        self.rows(py, &self.ids, work)
+    }
+
+    /// Runs `work` on the types of the rows.
+    fn read_types<T>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Ragged<'_>) -> Result<T>,
+    ) -> PyResult<T> {
+        let none = || PyValueError::new_err("only rows of encode_pairs have types");
+        self.rows(py, self.type_ids.as_ref().ok_or_else(none)?, work)
+    }
+
+    /// Starts are checked again, since Python can make an array writable.
+    fn rows<T>(
+        &self,
+        py: Python<'_>,
+        numbers: &Py<PyArray1<i32>>,
+        work: impl FnOnce(Ragged<'_>) -> Result<T>,
+    ) -> PyResult<T> {
+        let (numbers, starts) = (numbers.bind(py).readonly(), self.starts.bind(py).readonly());
+        let ragged = Ragged::new(numbers.as_slice()?, starts.as_slice()?);
         ragged.and_then(work).map_err(to_python)
     }
 }

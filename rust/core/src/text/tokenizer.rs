@@ -1,6 +1,6 @@
 //! The tokenizer of a file: a fast path where the file is recognised, else the `tokenizers` crate.
 //!
-//! This file and `recognize.rs` alone name the crate. Its stages are called one by one, without its rayon and without building its `Encoding`, which
+//! This file, `pairs`, `frame` and `recognize` alone name the crate. Its stages are called one by one, without its rayon and without building its `Encoding`, which
 //! holds seven vectors a text of which we want one. Where characters are asked for, the `Encoding`
 //! is built, so that post-processors move the offsets as they do in Hugging Face's own call.
 //!
@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use tokenizers::{
     Encoding, Model, NormalizedString, OffsetReferential, OffsetType, PaddingDirection,
-    PaddingStrategy, PostProcessor, PreTokenizedString, PreTokenizer, Token, TruncationDirection,
+    PaddingStrategy, PostProcessor, PreTokenizedString, PreTokenizer, TruncationDirection,
     TruncationParams,
 };
 
 use crate::parallel::apart;
 use crate::text::fast::{Fast, Stop};
+use crate::text::frame::{Frame, Part, push};
 use crate::text::recognize;
 use crate::text::{Padding, Rows, Tokens, Width};
 use crate::{Cancel, Error, Result, Threads};
@@ -28,29 +29,27 @@ use crate::{Cancel, Error, Result, Threads};
 pub const BLOCK: usize = 16;
 
 /// Bytes of a text that the crate's slowest steps take some 10 ms for; beside them a thread costs nothing.
-const LONG: usize = 1 << 16;
+pub(super) const LONG: usize = 1 << 16;
 
 /// The widest rectangle that a file may ask for: a hostile one must not empty the memory.
 const WIDEST: usize = 1 << 20;
-
-/// Stands for the ids of the text while the post-processor is asked what it puts around them.
-const TEXT: u32 = u32::MAX;
 
 /// A tokenizer as its `tokenizer.json` defines it; immutable, so any thread may use it.
 #[derive(Debug)]
 pub struct Tokenizer {
     json: String,
-    stages: Arc<Stages>,
-    limit: Option<TruncationParams>,
+    pub(super) stages: Arc<Stages>,
+    pub(super) limit: Option<TruncationParams>,
     padding: Padding,
 }
 
 /// What turns one text into ids; shared with the threads of long texts.
 #[derive(Debug)]
-struct Stages {
-    all: tokenizers::Tokenizer,
+pub(super) struct Stages {
+    pub(super) all: tokenizers::Tokenizer,
     fast: Option<Fast<recognize::Stages>>,
-    frame: Vec<u32>,
+    /// By [`Around`].
+    frames: [Frame; 3],
 }
 
 /// What the caller wants of a call.
@@ -73,9 +72,33 @@ impl Default for Asked {
 /// [`Asked`], held against this tokenizer: how many ids of the text itself may stay, and which.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
-    most: usize,
-    keep: TruncationDirection,
-    special_tokens: bool,
+    pub(super) most: usize,
+    pub(super) keep: TruncationDirection,
+    pub(super) around: Around,
+}
+
+/// What comes around the ids of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Around {
+    /// Nothing: they are half of a pair.
+    Nothing,
+    /// What the post-processor does without special tokens: most do nothing.
+    Bare,
+    /// The file's special tokens.
+    Special,
+}
+
+impl Cut {
+    /// The text's ids alone, all of them.
+    pub(super) fn of_text(self) -> Self {
+        Self { most: usize::MAX, around: Around::Nothing, ..self }
+    }
+}
+
+impl Around {
+    fn of(special_tokens: bool) -> Self {
+        if special_tokens { Self::Special } else { Self::Bare }
+    }
 }
 
 impl Tokenizer {
@@ -93,14 +116,15 @@ impl Tokenizer {
             Error::format(origin, format!("not a tokenizer.json that can be used: {problem}"))
         };
         let mut stages = parse(&json).map_err(refuse)?;
-        let frame = caught(|| frame(&stages)).map_err(refuse)?;
+        let frame = |special| caught(|| Frame::new(&stages, false, special)).map_err(refuse);
+        let frames = [Frame(vec![(Part::First, 0)]), frame(false)?, frame(true)?];
         let padding = padding(&stages);
         if padding.wide(0).max(padding.multiple) > WIDEST {
             return Err(refuse(format!("padding to more than {WIDEST} tokens")));
         }
         let limit = stages.get_truncation().cloned();
         if let Some(limit) = &limit {
-            let special = frame.len() - 1;
+            let special = frames[Around::Special as usize].added();
             if limit.max_length <= special || limit.stride >= limit.max_length - special {
                 let TruncationParams { max_length, stride, .. } = limit;
                 return Err(refuse(format!(
@@ -111,8 +135,9 @@ impl Tokenizer {
         }
         stages.with_padding(None);
         stages.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
-        let fast = recognize::recognize(&stages, &json).filter(|_| one_text(&frame));
-        Ok(Self { json, stages: Arc::new(Stages { all: stages, fast, frame }), limit, padding })
+        let plain = frames.iter().all(Frame::is_plain);
+        let fast = recognize::recognize(&stages, &json).filter(|_| plain);
+        Ok(Self { json, stages: Arc::new(Stages { all: stages, fast, frames }), limit, padding })
     }
 
     /// The text that this tokenizer was made from.
@@ -167,7 +192,7 @@ impl Tokenizer {
         cancel: &Cancel,
     ) -> Result<Tokens> {
         let blocks = self.encode_blocks(texts, asked, threads, cancel)?;
-        Ok(Tokens::join(blocks, asked.offsets))
+        Ok(Tokens::join(blocks, Tokens::empty(asked.offsets)))
     }
 
     /// The same, as rows that are still to be written into rectangles. No offsets.
@@ -219,18 +244,27 @@ impl Tokenizer {
 
     /// Holds what is asked against the file: its own limit, and the special tokens' share.
     pub(crate) fn cut(&self, asked: Asked) -> Result<Cut> {
-        let special = if asked.special_tokens { self.stages.frame.len() - 1 } else { 0 };
-        let keep = self.limit.as_ref().map_or(TruncationDirection::Right, |l| l.direction);
-        let file = self.limit.as_ref().map(|l| l.max_length);
-        let most = match asked.max_tokens.or(file) {
-            None => usize::MAX,
-            Some(max) if max > special => max - special,
+        let around = Around::of(asked.special_tokens);
+        let special = self.stages.frames[around as usize].added();
+        Ok(Cut { most: self.room(asked, special)?, keep: self.keeps(), around })
+    }
+
+    /// The side of a text that stays where it is cut.
+    pub(super) fn keeps(&self) -> TruncationDirection {
+        self.limit.as_ref().map_or(TruncationDirection::Right, |limit| limit.direction)
+    }
+
+    /// How many ids the text may have beside so many `special` tokens.
+    pub(super) fn room(&self, asked: Asked, special: usize) -> Result<usize> {
+        let file = self.limit.as_ref().map(|limit| limit.max_length);
+        match asked.max_tokens.or(file) {
+            None => Ok(usize::MAX),
+            Some(max) if max > special => Ok(max - special),
             Some(max) => {
-                let want = format!("more than the {special} special tokens of every text");
-                return Err(Error::range("max_tokens", want, max));
+                let want = format!("more than the {special} special tokens of every row");
+                Err(Error::range("max_tokens", want, max))
             }
-        };
-        Ok(Cut { most, keep, special_tokens: asked.special_tokens })
+        }
     }
 
     /// Appends the ids of `text`; true if it was cut.
@@ -280,6 +314,10 @@ impl Tokenizer {
 }
 
 impl Stages {
+    fn frame(&self, cut: Cut) -> &Frame {
+        &self.frames[cut.around as usize]
+    }
+
     /// Appends the ids of `text`; true if it was cut.
     fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>, cancel: &Cancel) -> Result<bool> {
         match &self.fast {
@@ -297,9 +335,7 @@ impl Stages {
         ids: &mut Vec<i32>,
         cancel: &Cancel,
     ) -> Result<bool> {
-        let frame: &[u32] = if cut.special_tokens { &self.frame } else { &[TEXT] };
-        let (before, after) = around(frame);
-        ids.extend(before.iter().map(|&id| id as i32));
+        let after = self.frame(cut).begin(ids);
         let first = ids.len();
         let enough = match cut.keep {
             TruncationDirection::Right => first.saturating_add(cut.most).saturating_add(1),
@@ -313,7 +349,7 @@ impl Stages {
             TruncationDirection::Right => ids.truncate(ids.len() - over),
             TruncationDirection::Left => drop(ids.drain(first..first + over)),
         }
-        ids.extend(after.iter().map(|&id| id as i32));
+        push(after, ids);
         Ok(over > 0)
     }
 
@@ -333,15 +369,14 @@ impl Stages {
             TruncationDirection::Left => usize::saturating_sub(count, cut.most),
             TruncationDirection::Right => 0,
         };
-        let frame: &[u32] = if cut.special_tokens { &self.frame } else { &[TEXT] };
-        for &id in frame {
-            match id {
-                TEXT => {
+        for &(part, _) in &self.frame(cut).0 {
+            match part {
+                Part::Token(id) => ids.push(signed(id)?),
+                _ => {
                     for token in tokens().skip(skip).take(cut.most) {
                         ids.push(signed(token.id)?);
                     }
                 }
-                id => ids.push(signed(id)?),
             }
         }
         Ok(count > cut.most)
@@ -363,16 +398,18 @@ impl Stages {
             self.frame_encoding(encoding, cut)
         })
         .map_err(Error::Tokenizer)?;
-        for &id in encoding.get_ids() {
-            ids.push(signed(id)?);
-        }
-        offsets.extend(encoding.get_offsets().iter().flat_map(|&(a, b)| [a as i64, b as i64]));
+        append(&encoding, ids, offsets)?;
         Ok(truncated)
     }
 
     /// Added tokens, normalizer, pre-tokenizer, model. Stops at one token more than may stay, which
     /// tells whether there were more: a megabyte cut to 256 tokens costs little beyond its split.
-    fn tokenize(&self, text: &str, cut: Cut, cancel: &Cancel) -> Result<PreTokenizedString> {
+    pub(super) fn tokenize(
+        &self,
+        text: &str,
+        cut: Cut,
+        cancel: &Cancel,
+    ) -> Result<PreTokenizedString> {
         let all = &self.all;
         let polled = || cancel.check().map_err(|error| error.to_string());
         let pieces = || {
@@ -405,7 +442,7 @@ impl Stages {
         encoding.truncate(cut.most, 0, cut.keep);
         encoding.take_overflowing();
         if let Some(processor) = self.all.get_post_processor() {
-            encoding = processor.process(encoding, None, cut.special_tokens)?;
+            encoding = processor.process(encoding, None, cut.around == Around::Special)?;
         }
         Ok((encoding, truncated))
     }
@@ -419,7 +456,7 @@ fn parse(json: &str) -> Result<tokenizers::Tokenizer, String> {
 
 /// What the crate answers, or why it does not: a file whose parts contradict each other (a template
 /// with an unknown token, a pattern that matches nothing) makes it panic, here or at the first text.
-fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+pub(super) fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     // Sound: `work` owns what it changes; the crate's caches hold whole entries or none.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(answer) => answer.map_err(|e| e.to_string()),
@@ -427,31 +464,10 @@ fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> 
     }
 }
 
-/// What the post-processor puts around a single text, [`TEXT`] standing for the text's ids.
-fn frame(stages: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
-    let Some(processor) = stages.get_post_processor() else {
-        return Ok(vec![TEXT]);
-    };
-    let text = Encoding::from_tokens(vec![Token::new(TEXT, "x".into(), (0, 1))], 0);
-    let framed = processor.process(text, None, true)?.get_ids().to_vec();
-    if framed.contains(&TEXT) { Ok(framed) } else { Err("its template drops the text".into()) }
-}
-
-/// Whether a frame holds the text once, and otherwise ids that 31 bits hold.
-fn one_text(frame: &[u32]) -> bool {
-    let fits = |&id: &u32| id == TEXT || i32::try_from(id).is_ok();
-    frame.iter().filter(|&&id| id == TEXT).count() == 1 && frame.iter().all(fits)
-}
-
-/// What stands before the text and after it in a frame that holds it once.
-fn around(frame: &[u32]) -> (&[u32], &[u32]) {
-    let at = frame.iter().position(|&id| id == TEXT).expect("`one_text` was asked");
-    (&frame[..at], &frame[at + 1..])
-}
-
 fn padding(stages: &tokenizers::Tokenizer) -> Padding {
     stages.get_padding().map_or_else(Padding::default, |asked| Padding {
         id: asked.pad_id.into(),
+        type_id: asked.pad_type_id.into(),
         left: matches!(asked.direction, PaddingDirection::Left),
         width: match asked.strategy {
             PaddingStrategy::BatchLongest => Width::Longest,
@@ -461,6 +477,19 @@ fn padding(stages: &tokenizers::Tokenizer) -> Padding {
     })
 }
 
-fn signed(id: u32) -> Result<i32> {
+/// Appends the ids of a row and their characters.
+pub(super) fn append(
+    encoding: &Encoding,
+    ids: &mut Vec<i32>,
+    offsets: &mut Vec<i64>,
+) -> Result<()> {
+    for &id in encoding.get_ids() {
+        ids.push(signed(id)?);
+    }
+    offsets.extend(encoding.get_offsets().iter().flat_map(|&(a, b)| [a as i64, b as i64]));
+    Ok(())
+}
+
+pub(super) fn signed(id: u32) -> Result<i32> {
     i32::try_from(id).map_err(|_| Error::Tokenizer(format!("id {id} does not fit 31 bits")))
 }

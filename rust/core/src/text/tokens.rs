@@ -12,6 +12,9 @@ pub struct Tokens {
     /// Where each id came from: the first character and the one after the last, by code points of
     /// the text. Two numbers an id; (0, 0) for a token that the tokenizer added.
     pub offsets: Option<Vec<i64>>,
+    /// The type of each id, of rows of pairs: what the file gives the first text, the second and its
+    /// own tokens.
+    pub type_ids: Option<Vec<i32>>,
     /// The rows that were cut, in order.
     pub truncated: Vec<i64>,
 }
@@ -22,22 +25,30 @@ impl Tokens {
         Self { starts: vec![0], offsets: offsets.then(Vec::new), ..Self::default() }
     }
 
-    /// The rows of all blocks; with offsets if they have them.
-    pub(super) fn join(blocks: Vec<Self>, offsets: bool) -> Self {
-        let mut all = Self::empty(offsets);
+    /// No rows of pairs; with offsets if they are asked for.
+    pub fn of_pairs(offsets: bool) -> Self {
+        Self { type_ids: Some(Vec::new()), ..Self::empty(offsets) }
+    }
+
+    /// The rows of all blocks, which are of one kind: `none` with no rows.
+    pub(super) fn join(blocks: Vec<Self>, none: Self) -> Self {
+        let mut all = none;
         all.ids.reserve_exact(blocks.iter().map(|block| block.ids.len()).sum());
         all.starts.reserve_exact(blocks.iter().map(|block| block.starts.len() - 1).sum());
         blocks.into_iter().for_each(|block| all.extend(block));
         all
     }
 
-    /// Appends the rows of `more`, which have offsets if these have.
+    /// Appends the rows of `more`, which have what these have.
     pub fn extend(&mut self, more: Self) {
         let (first, rows) = (self.ids.len() as i64, self.starts.len() as i64 - 1);
         self.ids.extend(more.ids);
         self.starts.extend(more.starts.iter().skip(1).map(|end| first + end));
         self.truncated.extend(more.truncated.iter().map(|row| rows + row));
         if let (Some(all), Some(more)) = (&mut self.offsets, more.offsets) {
+            all.extend(more);
+        }
+        if let (Some(all), Some(more)) = (&mut self.type_ids, more.type_ids) {
             all.extend(more);
         }
     }
@@ -53,6 +64,8 @@ impl Tokens {
 pub struct Padding {
     /// The id.
     pub id: i64,
+    /// Its type, in rows of pairs.
+    pub type_id: i64,
     /// Before the ids of a row, not after them.
     pub left: bool,
     /// How wide rows become.
@@ -72,7 +85,7 @@ pub enum Width {
 
 impl Default for Padding {
     fn default() -> Self {
-        Self { id: 0, left: false, width: Width::Longest, multiple: 1 }
+        Self { id: 0, type_id: 0, left: false, width: Width::Longest, multiple: 1 }
     }
 }
 
@@ -84,6 +97,11 @@ impl Padding {
             Width::AtLeast(width) => width,
         };
         longest.max(least).next_multiple_of(self.multiple)
+    }
+
+    /// The padding of a rectangle of types.
+    pub fn of_types(self) -> Self {
+        Self { id: self.type_id, ..self }
     }
 
     /// The ragged `rows` as a rectangle of ids and one of ones and zeros, 1 where an id is.
