@@ -341,8 +341,9 @@ class Index:
                 index, which looks at every row. With a filter a search looks into as many more as
                 it takes to find as much.
             rescore: Rows to score exactly for each query, at least `k`; more find more.
-            slack: End a search before `probes` lists once what the next may hold lies this many
-                mean spreads of a list below the `k`-th best row so far; 0.05 to 0.2 is usual, more
+            slack: End a search before `probes` lists once what the next may hold lies this far, in
+                lengths of the query, below the `k`-th best row so far, and score no rows whose
+                codes lie far below it, however many `rescore` allows; 0.02 to 0.2 is usual, more
                 finds more. None never ends early; of no effect under l2.
             target_recall: Find this part of the true results, on average over queries like those
                 that `tune` was given, for the least work that does. Without a call of `tune` for

@@ -98,7 +98,8 @@ pub struct Search<'a> {
     pub rescore: Option<usize>,
     /// Ends a search before `probes` lists once what the next list may reach lies so far below the
     /// code of the k-th best row so far, in lengths of the query; never if `None`, nor under l2.
-    /// Smaller is faster and finds less.
+    /// Rows whose codes lie far below that one are then not scored either, however many `rescore`
+    /// allows. Smaller is faster and finds less.
     pub slack: Option<f32>,
     /// Decides probes, rescore and slack: part of the true results to be found on average, by the
     /// curve of [`Index::measure`].

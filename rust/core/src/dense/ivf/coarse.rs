@@ -16,6 +16,9 @@ use crate::{Matrix, Result};
 /// How far beyond its centroid a list may reach towards the query, in spreads.
 const REACH: f32 = 0.25;
 
+/// Spreads by whose share of a direction codes may mistake a row; chosen with slack's part of it on prose.
+const UNSURE: f32 = 0.9;
+
 /// The centroids of the lists.
 #[derive(Debug)]
 pub(super) struct Coarse {
@@ -28,6 +31,8 @@ pub(super) struct Coarse {
     scales: Column<f32>,
     /// Root of the mean squared distance of a list's rows to its centroid.
     spreads: Column<f32>,
+    /// Root of the mean square of the spreads.
+    spread: f32,
     /// Half of |c|² under l2, else nothing.
     halves: Vec<f32>,
 }
@@ -88,8 +93,8 @@ impl Coarse {
         let columns = numbers.len() / scales.len();
         let (outline, halves) = (outline(&numbers, columns), halves(metric, &numbers, &scales));
         let (centroids, scales) = (Column::Owned(numbers), Column::Owned(scales));
-        let spreads = Column::Owned(spreads);
-        Self { metric, columns, centroids, outline, scales, spreads, halves }
+        let (spread, spreads) = (mean_of(&spreads), Column::Owned(spreads));
+        Self { metric, columns, centroids, outline, scales, spreads, spread, halves }
     }
 
     pub(super) fn open(
@@ -105,8 +110,9 @@ impl Coarse {
         }
         let scales: Column<f32> = Column::open(segment, "centroid scales", Some(lists))?;
         let (outline, halves) = (outline(numbers, columns), halves(metric, numbers, scales.all()?));
-        let spreads = Column::open(segment, "spreads", Some(lists))?;
-        Ok(Self { metric, columns, centroids, outline, scales, spreads, halves })
+        let spreads: Column<f32> = Column::open(segment, "spreads", Some(lists))?;
+        let spread = mean_of(spreads.all()?);
+        Ok(Self { metric, columns, centroids, outline, scales, spreads, spread, halves })
     }
 
     pub(super) fn sections<'a>(&'a self, sections: &mut Sections<'a>) -> Result<()> {
@@ -130,6 +136,13 @@ impl Coarse {
 
     pub(super) fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// How far below the k-th best by its code a row may lie and still be among the `k` best, for a query
+    /// of length 1: what lies deeper seldom is. A code of four bits for four of `columns` numbers leaves
+    /// more than half of what its centroid left, alike in all directions.
+    pub(super) fn unsure(&self, columns: usize) -> f32 {
+        UNSURE * self.spread / (columns as f32).sqrt()
     }
 
     /// Multiplies `queries`, along all axes and as many as lie in them, with every centroid.
@@ -208,6 +221,12 @@ fn outline(centroids: &[i8], columns: usize) -> Outline {
     let mut outline = Outline::default();
     Kernels::best().outline(&fours, columns, &mut outline);
     outline
+}
+
+/// Root of the mean square.
+fn mean_of(spreads: &[f32]) -> f32 {
+    let squares: f64 = spreads.iter().map(|&spread| f64::from(spread).powi(2)).sum();
+    (squares / spreads.len().max(1) as f64).sqrt() as f32
 }
 
 fn halves(metric: Metric, numbers: &[i8], scales: &[f32]) -> Vec<f32> {

@@ -161,11 +161,13 @@ impl<'a> Scan<'a> {
         best.kth().map_or(f32::NEG_INFINITY, score)
     }
 
-    /// Begins to keep what `effort` wants, and what lies as deep as `end` says.
-    fn start(&mut self, effort: Effort, end: End) {
-        self.best.start(effort.rescore, effort.k, self.most, self.all.is_some());
+    /// Begins to keep what `effort` wants and lies less than `hopeless` below the k-th best, and what lies
+    /// as deep as `end` says.
+    fn start(&mut self, effort: Effort, hopeless: f32, end: End) {
+        let hopeless = (hopeless * self.steps) as i32;
+        self.best.start(effort.rescore, effort.k, self.most, hopeless, self.all.is_some());
         if let Some(all) = &mut self.all {
-            all.start(effort.rescore, effort.k, self.most, false);
+            all.start(effort.rescore, effort.k, self.most, hopeless, false);
         }
         match end {
             End::Effort => {}
@@ -210,6 +212,8 @@ impl<'a> Scan<'a> {
 
 /// Lists ranked before slack has had its first chances.
 const FIRST: usize = 64;
+/// Part of the slack by which rows may lie deeper than codes are unsure.
+const BEYOND: f32 = 0.4;
 /// Lists between two looks at whether the next may still hold something.
 const STRIDE: usize = 4;
 
@@ -445,7 +449,8 @@ impl Ivf {
         self.coarse.nearest(products, place, length, ranked, coarse, lists)?;
         let all = (places.is_some() && matches!(end, End::Effort)).then_some(all);
         let mut scan = Scan::new(self, places, lists, tables, passing, best, all);
-        scan.start(effort, end);
+        let hopeless = length * self.coarse.unsure(self.columns.len()) + BEYOND * slack;
+        scan.start(effort, hopeless, end);
         seen.clear();
         seen.resize(self.lists(), false);
         if matches!(end, End::Effort) {

@@ -9,13 +9,16 @@ const COUNTERS: usize = 4096;
 /// price of an increment, and nothing is sorted on the way. What is offered later and lies below that
 /// score is turned away; what was taken before is dropped in the end.
 ///
-/// Where it is not known beforehand how densely the scores lie, all down to some depth are kept, if those
-/// are more than the wanted ones.
+/// What lies far enough below the `k`-th best is not worth keeping, whatever is wanted. And where it is not
+/// known beforehand how densely the scores lie, all down to some depth are kept, if those are more than the
+/// wanted ones.
 #[derive(Debug, Default)]
 pub(super) struct Best {
     shift: u32,
     wanted: usize,
     deep: Deep,
+    /// Counters so far below that of the k-th best are not worth keeping.
+    hopeless: usize,
     /// Counters below this one are turned away.
     lowest: usize,
     counts: Vec<u32>,
@@ -72,9 +75,10 @@ impl Level {
 
 impl Best {
     /// Forgets everything; scores will be at most `most`, `wanted` of them are to be kept, and
-    /// [`Self::kth`] will ask for the `k`-th best. All scores below 0 share a counter. If `spare`, twice
-    /// as many are kept until [`Self::deepen`] is called, as it may ask for them.
-    pub(super) fn start(&mut self, wanted: usize, k: usize, most: i32, spare: bool) {
+    /// [`Self::kth`] will ask for the `k`-th best; what lies `hopeless` or more below it need not be kept.
+    /// All scores below 0 share a counter. If `spare`, twice as many are kept until [`Self::deepen`] is
+    /// called, as it may ask for them.
+    pub(super) fn start(&mut self, wanted: usize, k: usize, most: i32, hopeless: i32, spare: bool) {
         let most = most.max(0) as usize;
         self.shift = (most / COUNTERS + 1).next_power_of_two().trailing_zeros();
         self.counts.clear();
@@ -82,12 +86,13 @@ impl Best {
         let kept = if spare { 2 * wanted } else { wanted };
         (self.kept, self.kth) = (Level::new(kept), Level::new(k));
         (self.wanted, self.deep, self.lowest) = (wanted, Deep::No, 0);
+        self.hopeless = (hopeless.max(0) as usize >> self.shift) + 1;
         self.taken.clear();
     }
 
     /// How deep below the `k`-th best the last of the wanted ones lies.
     pub(super) fn depth(&self) -> i32 {
-        (self.kth.at.saturating_sub(self.kept.at) << self.shift) as i32
+        (self.kth.at.saturating_sub(self.highest()) << self.shift) as i32
     }
 
     /// Keeps from now on all that lie at most `depth` below the `k`-th best, and the wanted ones. Returns
@@ -115,8 +120,16 @@ impl Best {
         }
     }
 
+    /// The counter below which nothing is kept for its own sake.
+    fn highest(&self) -> usize {
+        if !self.kth.is_reached() {
+            return self.kept.at;
+        }
+        self.kept.at.max(self.kth.at.saturating_sub(self.hopeless))
+    }
+
     fn lower(&mut self) {
-        self.lowest = self.kept.at.min(self.deepest());
+        self.lowest = self.highest().min(self.deepest());
     }
 
     /// The score that counters from this one on stand for at least.
@@ -183,6 +196,8 @@ mod tests {
 
     use super::Best;
 
+    const NEVER: i32 = i32::MAX;
+
     /// The scores that are to be kept: the `wanted` best, and those that reach `deep`.
     fn slow(scores: &[i32], wanted: usize, deep: i32) -> Vec<i32> {
         let mut sorted = scores.to_vec();
@@ -209,10 +224,19 @@ mod tests {
             let offer = |best: &mut Best, scores: &[i32]| {
                 scores.iter().for_each(|score| best.push(*score, 0));
             };
-            best.start(wanted, k, 2999, false);
+            best.start(wanted, k, 2999, NEVER, false);
             offer(&mut best, &scores);
             prop_assert_eq!(kept(&mut best), slow(&scores, wanted, i32::MAX));
-            best.start(wanted, k, 2999, true);
+            best.start(wanted, k, 2999, depth, false);
+            offer(&mut best, &scores);
+            let hopeful = |score: &i32| match slow(&scores, scores.len(), 0).get(k - 1) {
+                Some(kth) => *score >= kth - depth - 1,
+                None => true,
+            };
+            let mut wanted_and_hopeful = slow(&scores, wanted, i32::MAX);
+            wanted_and_hopeful.retain(hopeful);
+            prop_assert_eq!(kept(&mut best), wanted_and_hopeful);
+            best.start(wanted, k, 2999, NEVER, true);
             offer(&mut best, &scores[..at]);
             let missed = best.deepen(depth);
             offer(&mut best, &scores[at..]);
@@ -221,7 +245,7 @@ mod tests {
             if !missed {
                 prop_assert_eq!(kept(&mut best), slow(&scores, wanted, kth.saturating_sub(depth + 1)));
             }
-            best.start(wanted, k, 2999, false);
+            best.start(wanted, k, 2999, NEVER, false);
             best.deepen_to(depth);
             offer(&mut best, &scores);
             prop_assert_eq!(kept(&mut best), slow(&scores, wanted, depth));
