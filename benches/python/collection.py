@@ -91,6 +91,8 @@ def searching(encoder: Encoder, documents: list[Document], threads: int | None) 
         metric, normalize = comparable(encoder)
         rows = encoder.encode_document([one.passage for one in documents], normalize=normalize)
         index = Index.build(rows, metric=metric, encoder=encoder.fingerprint, threads=threads)
+        index.save(Path(root) / "index")
+        index = Index.open(Path(root) / "index")  # mapped, as the collection's
         tenth = np.arange(3, len(documents), 10)
         one = {"tenth": 3}
 

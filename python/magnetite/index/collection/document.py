@@ -97,8 +97,8 @@ def document_of(value: Document | Mapping[str, Any]) -> Document:
     return document
 
 
-def record_of(document: Document) -> Record:
-    """Return the document as it is stored.
+def record_of(document: Document, passage: str) -> Record:
+    """Return the document as it is stored; `passage` is its own.
 
     Raises:
         TypeError: Metadata with something that JSON cannot say.
@@ -115,18 +115,14 @@ def record_of(document: Document) -> Record:
         title,
         text,
         metadata,
-        digest_of(stored(document.passage)),
+        digest_of(stored(passage)),
         digest_of(name, title, text, metadata.encode()),
     )
 
 
 def digest_of(*parts: bytes) -> bytes:
     """Return 16 bytes that stand for the parts."""
-    state = blake2b(digest_size=16)
-    for part in parts:
-        state.update(b"%d:" % len(part))
-        state.update(part)
-    return state.digest()
+    return blake2b(b"".join(b"%d:%b" % (len(one), one) for one in parts), digest_size=16).digest()
 
 
 def stored(text: str) -> bytes:

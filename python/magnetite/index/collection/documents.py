@@ -15,7 +15,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -148,7 +148,7 @@ class Snapshot:
     def rows(self, where: Where) -> NDArray[np.int64]:
         """Return the rows for which `where` holds, ascending."""
         found = self._connection.execute(*conditions.compiled(where))
-        return np.fromiter((row for (row,) in found), np.int64)
+        return np.fromiter(chain.from_iterable(found), np.int64)
 
     def fields(self) -> Iterator[tuple[int, bytes, int, conditions.Value]]:
         """Return what conditions see, by row."""
@@ -179,7 +179,8 @@ class Change:
 
     def put(self, rows: Sequence[int], records: Sequence[Record]) -> None:
         """Write the records, in place of those that have their rows."""
-        self.forget_fields(rows)
+        last = Snapshot(self._connection).last_row()
+        self.forget_fields([row for row in rows if row <= last])
         wanted = f"?, {_TEXT}, ?, ?, {_TEXT}, {_TEXT}, ?"
         self._connection.executemany(
             "INSERT OR REPLACE INTO documents (row, id, encoded, digest, title, text, metadata) "

@@ -69,7 +69,7 @@ def _documents(snapshot: Snapshot) -> list[int]:
     for row, record in snapshot.records():
         name = record.id.decode("utf-8", "replace")
         document = _document(record)
-        if document is None or record_of(document) != record:
+        if document is None or record_of(document, document.passage) != record:
             raise ValueError(f"document {name!r} is not what was stored")
         if seen is not None and seen[0] < row:
             break

@@ -72,10 +72,11 @@ class Writer:
         Raises:
             ValueError: A document that is there, unless it is to be replaced.
         """
-        records = [record_of(one) for one in documents]
+        passages = [one.passage for one in documents]
+        records = [record_of(*pair) for pair in zip(documents, passages, strict=True)]
         with self._documents.reading() as snapshot:
-            known = snapshot.known([one.id for one in records])
             last = snapshot.last_row()
+            known = snapshot.known([one.id for one in records]) if last else {}
         if known and not replace:
             there = restored(next(iter(known)))
             raise ValueError(f"ids must be new to the collection (upsert replaces); got {there!r}")
@@ -94,7 +95,7 @@ class Writer:
             changed.append(at)
         if rows:
             if new:
-                vectors = encode([documents[changed[one]].passage for one in new])
+                vectors = encode([passages[changed[one]] for one in new])
                 names = np.array([rows[one] for one in new], np.int64)
                 self._core.upsert(vectors, names, self._threads)
             put = [records[at] for at in changed]
