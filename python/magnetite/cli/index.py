@@ -67,6 +67,7 @@ def command(
     encoded. Run the same command again after an interruption: it goes on where it was.
     """
     from magnetite.cli.corpus import documents_of
+    from magnetite.encode.encoder import BUILTIN
     from magnetite.index.collection import DOCUMENTS
 
     start = time.perf_counter()
@@ -84,19 +85,21 @@ def command(
             collection.compact()
         count, encoder = len(collection), collection.encoder
     seconds = time.perf_counter() - start
+    place = encoder.artifact.directory
+    name = model_name(None if place == BUILTIN else place)
     payload = {
         "out": str(out),
         "documents": count,
         **asdict(changes),
         "deleted": deleted,
         "dim": encoder.dim,
+        "model": name,
         "encoder": encoder.fingerprint,
         "seconds": round(seconds, 3),
     }
     said = (
         f"{out}: {count:,} documents ({changes.added:,} added, {changes.updated:,} updated, "
-        f"{deleted:,} deleted) in {seconds:.1f} s; {changes.encoded:,} encoded by "
-        f"{model_name(model)}"
+        f"{deleted:,} deleted) in {seconds:.1f} s; {changes.encoded:,} encoded by {name}"
     )
     answer(payload, f'{said}\nNow try: magnetite search {out} "…"', as_json=as_json)
 

@@ -47,8 +47,8 @@ class Collection:
     def __init__(
         self, path: Path, encoder: Encoder | None, threads: int | None, *, read_only: bool
     ) -> None:
-        self.path = path
-        self._documents = Documents(path / DOCUMENTS, read_only=read_only)
+        self.path = path.absolute()
+        self._documents = Documents(self.path / DOCUMENTS, read_only=read_only)
         self._encoder, self._threads, self._read_only = encoder, threads, read_only
         self._guard = threading.RLock()  # of the encoder and of what follows
         self._latest: tuple[int, Index] | None = None
@@ -412,12 +412,15 @@ class Collection:
         encoder = self.encoder  # refused before anything is written
         changes = Changes()
         total = len(documents) if isinstance(documents, Sized) else None
-        hidden = None if progress is None else not progress
+        # As in Encoder.encode: quiet off a terminal, and for what is soon done.
+        bar_of: dict[str, Any] = {"disable": None, "delay": 2}
+        if progress is not None:
+            bar_of = {"disable": not progress}
 
         def encode(texts: list[str]) -> NDArray[np.float32]:
             return encoder.encode_document(texts, normalize=self.normalize, show_progress=False)
 
-        with self._written() as writer, tqdm(total=total, unit=" documents", disable=hidden) as bar:
+        with self._written() as writer, tqdm(total=total, unit=" documents", **bar_of) as bar:
             for block in blocks(documents):
                 changes += writer.put(block, encode, replace=replace)
                 bar.update(len(block))

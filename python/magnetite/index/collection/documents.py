@@ -89,6 +89,10 @@ class State:
     manifest: str
 
 
+class DamagedError(Exception):
+    """What lies in the database is none of ours; becomes a `FormatError` that names the file."""
+
+
 class Snapshot:
     """The documents of one commit."""
 
@@ -97,13 +101,25 @@ class Snapshot:
 
     def number(self) -> int:
         """Return the number of the commit."""
-        [(number,)] = self._connection.execute("SELECT number FROM collection")
-        return int(number)
+        for (number,) in self._connection.execute("SELECT number FROM collection"):
+            if type(number) is int:
+                return number
+        raise DamagedError("it does not say which commit it is")
 
     def state(self) -> State:
         """Return what the commit is."""
-        [row] = self._connection.execute("SELECT number, changed, manifest FROM collection")
-        return State(*row)
+        for row in self._connection.execute("SELECT number, changed, manifest FROM collection"):
+            if [type(one) for one in row] == [int, int, str]:
+                return State(*row)
+        raise DamagedError("it does not say what its vectors are")
+
+    def about(self) -> dict[str, str | bool | None]:
+        """Return what the collection is."""
+        for (said,) in self._connection.execute("SELECT about FROM collection"):
+            about = json.loads(str(said))
+            if isinstance(about, dict) and {"encoder", "model", "normalize"} <= about.keys():
+                return about
+        raise DamagedError("it does not say which encoder filled it")
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """Return what is stored under these ids."""
@@ -249,7 +265,7 @@ class Documents:
         self._closed = False
         weakref.finalize(self, _close, self._idle, os.getpid())
         with self.reading() as snapshot:
-            self.about: dict[str, str | bool | None] = json.loads(_about(snapshot))
+            self.about = snapshot.about()
 
     @staticmethod
     def create(
@@ -311,7 +327,7 @@ class Documents:
             )
             if 4 * free > pages:
                 connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         """Close every connection that is not in use; the others are closed when they come back."""
@@ -379,6 +395,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     if mode == "rwc":
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}").fetchall()
     return connection
 
@@ -399,11 +416,6 @@ def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _about(snapshot: Snapshot) -> str:
-    [(about,)] = snapshot._connection.execute("SELECT about FROM collection")
-    return str(about)
-
-
 def _close(connections: list[sqlite3.Connection], process: int) -> None:
     """Close what this process opened; what it inherited is its parent's."""
     while connections:
@@ -415,7 +427,10 @@ def _close(connections: list[sqlite3.Connection], process: int) -> None:
 
 
 def _document(name: str, text: str, title: str, metadata: str) -> Document:
-    return Document(name, text, title, {} if metadata == "{}" else json.loads(metadata))
+    held = {} if metadata == "{}" else json.loads(metadata)
+    if not (isinstance(held, dict) and all(type(one) is str for one in (name, text, title))):
+        raise DamagedError("a document has parts of other types")
+    return Document(name, text, title, held)
 
 
 def _some(values: Iterable[_Value]) -> Iterator[list[_Value]]:
@@ -432,7 +447,7 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _as_ours(error, path) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (DamagedError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{path}: damaged ({error}); restore or rebuild") from error
 
 

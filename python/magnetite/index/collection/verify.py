@@ -67,10 +67,10 @@ def _documents(snapshot: Snapshot) -> list[int]:
     seen = next(fields, None)
     rows = []
     for row, record in snapshot.records():
-        name = record.id.decode("utf-8", "replace")
         document = _document(record)
+        name = row if document is None else document.id
         if document is None or record_of(document, document.passage) != record:
-            raise ValueError(f"document {name!r} is not what was stored")
+            raise ValueError(f"document {name!r} (row {row}) is not what was stored")
         if seen is not None and seen[0] < row:
             break
         said = set(fields_of(document.metadata))
@@ -89,6 +89,7 @@ def _documents(snapshot: Snapshot) -> list[int]:
 def _document(record: Record) -> Document | None:
     try:
         name, text, title = map(restored, (record.id, record.text, record.title))
-        return Document(name, text, title, json.loads(record.metadata))
-    except ValueError:
+        held = json.loads(record.metadata)
+        return Document(name, text, title, held) if isinstance(held, dict) else None
+    except (ValueError, TypeError, AttributeError, RecursionError):  # of another type, perhaps
         return None
