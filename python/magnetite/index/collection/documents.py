@@ -15,7 +15,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -163,8 +163,8 @@ class Snapshot:
 
     def rows(self, where: Where) -> NDArray[np.int64]:
         """Return the rows for which `where` holds, ascending."""
-        found = self._connection.execute(*conditions.compiled(where))
-        return np.fromiter(chain.from_iterable(found), np.int64)
+        [(found,)] = self._connection.execute(*conditions.compiled(where))
+        return np.unique(np.fromstring(found or "", np.int64, sep=","))
 
     def fields(self) -> Iterator[tuple[int, bytes, int, conditions.Value]]:
         """Return what conditions see, by row."""
