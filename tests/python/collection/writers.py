@@ -184,7 +184,7 @@ def main():
         role = globals()[arguments.pop("role")]
         pid = os.fork()
         if pid == 0:
-            faulthandler.dump_traceback_later(60, exit=True)
+            faulthandler.dump_traceback_later(250, exit=True)
             try:
                 say(answer=role(**arguments))
                 os._exit(0)

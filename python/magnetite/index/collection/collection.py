@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -150,7 +150,8 @@ class Collection:
             FormatError: Something does not hold; the message names the file and what.
         """
         place = Path(path)
-        return verify(Documents(place / DOCUMENTS, read_only=True), place / VECTORS, threads)
+        with closing(Documents(place / DOCUMENTS, read_only=True)) as documents:
+            return verify(documents, place / VECTORS, threads)
 
     @property
     def encoder(self) -> Encoder:

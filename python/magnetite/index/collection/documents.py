@@ -16,7 +16,7 @@ import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -63,6 +63,7 @@ _SCHEMA = (
 _Value = TypeVar("_Value", int, bytes)
 
 _DOCUMENT = "id, text, title, metadata"
+_KNOWN = "CAST(id AS BLOB), row, encoded, digest"
 _TEXT = "CAST(? AS TEXT)"  # its bytes as they are, lone surrogates among them
 _AT_ONCE = 500  # parameters of a statement
 _BUSY_S = 60.0
@@ -125,11 +126,7 @@ class Snapshot:
         """Return what is stored under these ids."""
         found = {}
         for some in _some(ids):
-            columns, wanted = (
-                "CAST(id AS BLOB), row, encoded, digest",
-                ",".join([_TEXT] * len(some)),
-            )
-            sql = f"SELECT {columns} FROM documents WHERE id IN ({wanted})"
+            sql = f"SELECT {_KNOWN} FROM documents WHERE id IN ({','.join([_TEXT] * len(some))})"
             found.update({row[0]: Known(*row[1:]) for row in self._connection.execute(sql, some)})
         return found
 
@@ -212,7 +209,7 @@ class Change:
                 (*field, row)
                 for row, one in zip(rows, records, strict=True)
                 if one.metadata != "{}"
-                for field in conditions.fields_of(json.loads(one.metadata))
+                for field in conditions.fields_of(_held(one.metadata))
             ),
         )
 
@@ -226,16 +223,15 @@ class Change:
     def forget_fields(self, rows: Sequence[int]) -> None:
         """Delete what conditions see of these rows."""
         for some in _some(rows):
-            sql = (
-                f"SELECT row, metadata FROM documents WHERE row IN ({conditions.marks(len(some))})"
-            )
-            stored = self._connection.execute(f"{sql} AND metadata <> '{{}}'", some).fetchall()
+            meets = f"metadata <> '{{}}' AND row IN ({conditions.marks(len(some))})"
+            sql = f"SELECT row, metadata FROM documents WHERE {meets}"
+            stored = self._connection.execute(sql, some).fetchall()
             self._connection.executemany(
                 "DELETE FROM fields WHERE field = ? AND kind = ? AND value = ? AND row = ?",
                 (
                     (*field, row)
                     for row, metadata in stored
-                    for field in conditions.fields_of(json.loads(metadata))
+                    for field in conditions.fields_of(_held(metadata))
                 ),
             )
 
@@ -427,10 +423,19 @@ def _close(connections: list[sqlite3.Connection], process: int) -> None:
 
 
 def _document(name: str, text: str, title: str, metadata: str) -> Document:
-    held = {} if metadata == "{}" else json.loads(metadata)
-    if not (isinstance(held, dict) and all(type(one) is str for one in (name, text, title))):
+    if not all(type(one) is str for one in (name, text, title)):
         raise DamagedError("a document has parts of other types")
-    return Document(name, text, title, held)
+    return Document(name, text, title, _held(metadata))
+
+
+def _held(metadata: str) -> dict[str, Any]:
+    """Return metadata as it was given."""
+    if metadata == "{}":
+        return {}
+    held = json.loads(metadata) if type(metadata) is str else None
+    if not isinstance(held, dict):
+        raise DamagedError("metadata of another type")
+    return held
 
 
 def _some(values: Iterable[_Value]) -> Iterator[list[_Value]]:
