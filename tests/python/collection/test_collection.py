@@ -170,6 +170,14 @@ def test_a_huge_text_is_a_document(make):
     assert collection.get(["huge"]) == [huge]
 
 
+def test_a_text_that_no_row_holds_is_named(make, monkeypatch):
+    monkeypatch.setattr("magnetite.index.collection.document._LONGEST", 50)
+    collection = make()
+    with pytest.raises(ValueError, match="'long' must be shorter than 50 bytes"):
+        collection.add([Document("short", "x"), Document("long", "x" * 50)])
+    assert len(collection) == 0
+
+
 def test_nested_metadata_is_kept(make):
     document = Document("a", "x", metadata={"by": {"name": "Ann"}, "none": [], "in": [[1], {}]})
     collection = make()

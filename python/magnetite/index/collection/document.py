@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 _FIELDS = ("id", "text", "title", "metadata")
 _LARGEST = 2**63
+_LONGEST = 900_000_000  # bytes; SQLite holds a little more in a row
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def record_of(document: Document, passage: str) -> Record:
 
     Raises:
         TypeError: Metadata with something that JSON cannot say.
-        ValueError: Metadata with a number that is not finite or beyond 64 bits.
+        ValueError: Metadata with a number that is not finite or beyond 64 bits; too long for a row.
     """
     metadata = "{}"
     if document.metadata:
@@ -110,6 +111,8 @@ def record_of(document: Document, passage: str) -> Record:
             _expect_json(value, field_name, document.id)
         metadata = json.dumps(dict(document.metadata), sort_keys=True, separators=(",", ":"))
     name, title, text = stored(document.id), stored(document.title), stored(document.text)
+    if len(name) + len(title) + len(text) + len(metadata) > _LONGEST:
+        raise ValueError(f"document {document.id[:80]!r} must be shorter than {_LONGEST:,} bytes")
     return Record(
         name,
         title,

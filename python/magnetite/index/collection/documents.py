@@ -471,6 +471,7 @@ def _as_ours(error: sqlite3.Error, path: Path) -> Exception:
             return OSError(
                 errno.EBUSY, "another writer is at work; write when it is done", str(path)
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
-            return FormatError(f"{path}: damaged ({error}); restore or rebuild")
-    return error
+        case 0:  # not what SQLite says, but how it is called
+            return error
+    # The statements are ours and right, so the file is none that they fit.
+    return FormatError(f"{path}: damaged ({error}); restore or rebuild")
