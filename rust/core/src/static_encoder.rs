@@ -113,12 +113,12 @@ impl StaticEncoder {
         let cut = tokenizer.cut(asked)?;
         let encoded = Mutex::new(Encoded::default());
         threads.chunks_mut(out, self.dim, BLOCK, cancel, |first, chunk| {
-            let (mut ids, mut picks) = (Vec::new(), Vec::new());
+            let (mut ids, mut picks, mut worker) = (Vec::new(), Vec::new(), tokenizer.worker());
             let (mut tokens, mut truncated) = (0, Vec::new());
             for (row, out) in (first..).zip(chunk.chunks_exact_mut(self.dim)) {
                 cancel.check()?;
                 ids.clear();
-                if tokenizer.encode(texts[row].as_ref(), cut, &mut ids, cancel)? {
+                if tokenizer.encode(texts[row].as_ref(), cut, &mut worker, &mut ids, cancel)? {
                     truncated.push(row as i64);
                 }
                 tokens += ids.len();

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use crate::text::tokenizer::{Cut, Tokenizer};
+use crate::text::tokenizer::{Cut, Tokenizer, Worker};
 use crate::text::{Asked, bounds};
 use crate::{Cancel, Error, Result, Threads};
 
@@ -66,6 +66,7 @@ struct Document<'a> {
     row: String,
     prefix: usize,
     ids: Vec<i32>,
+    worker: Worker<'a>,
     cancel: &'a Cancel,
 }
 
@@ -95,9 +96,18 @@ impl Tokenizer {
             let mut chunks = Chunks::default();
             for i in range {
                 let row = prefixes.get(i).map_or("", AsRef::as_ref).to_owned();
-                let (text, ids) = (texts[i].as_ref(), Vec::new());
-                let document =
-                    Document { tokenizer: self, text, windows, cut, row, prefix: 0, ids, cancel };
+                let (text, ids, worker) = (texts[i].as_ref(), Vec::new(), self.worker());
+                let document = Document {
+                    tokenizer: self,
+                    text,
+                    windows,
+                    cut,
+                    row,
+                    prefix: 0,
+                    ids,
+                    worker,
+                    cancel,
+                };
                 document.chunk(i, &mut chunks)?;
             }
             Ok(chunks)
@@ -148,7 +158,13 @@ impl Document<'_> {
         let half = self.windows.max_tokens / 2;
         let mut fits = |text: &str| -> Result<bool> {
             self.ids.clear();
-            let over = self.tokenizer.encode(text, self.cut, &mut self.ids, self.cancel)?;
+            let over = self.tokenizer.encode(
+                text,
+                self.cut,
+                &mut self.worker,
+                &mut self.ids,
+                self.cancel,
+            )?;
             Ok(!over && self.ids.len() <= half)
         };
         let mut kept = prefix.len();
@@ -171,7 +187,13 @@ impl Document<'_> {
         self.row.truncate(self.prefix);
         self.row.push_str(&self.text[range]);
         self.ids.clear();
-        let over = self.tokenizer.encode(&self.row, self.cut, &mut self.ids, self.cancel)?;
+        let over = self.tokenizer.encode(
+            &self.row,
+            self.cut,
+            &mut self.worker,
+            &mut self.ids,
+            self.cancel,
+        )?;
         Ok(if over { self.windows.max_tokens + 1 } else { self.ids.len() })
     }
 
@@ -182,7 +204,13 @@ impl Document<'_> {
         for range in bounds::sentences(self.text) {
             self.ids.clear();
             let sentence = self.text[range.clone()].trim_end();
-            self.tokenizer.encode(sentence, self.cut.of_text(), &mut self.ids, self.cancel)?;
+            self.tokenizer.encode(
+                sentence,
+                self.cut.of_text(),
+                &mut self.worker,
+                &mut self.ids,
+                self.cancel,
+            )?;
             open.push(Part { range, weight: self.ids.len() * TOKEN, opens: true });
             while let Some(part) = open.pop() {
                 let parts = if part.weight > room { part.cut(self.text) } else { None };

@@ -8,7 +8,7 @@ use crate::parallel::apart;
 use crate::text::Tokens;
 use crate::text::frame::{Frame, Part};
 use crate::text::tokenizer::{
-    Around, Asked, BLOCK, Cut, LONG, Stages, Tokenizer, append, caught, signed,
+    Around, Asked, BLOCK, Cut, LONG, Stages, Tokenizer, Worker, append, caught, signed,
 };
 use crate::{Cancel, Error, Result, Threads};
 
@@ -55,12 +55,12 @@ impl Tokenizer {
         let asks = self.asks(asked, strategy)?;
         let blocks = threads.blocks(first.len(), BLOCK, cancel, |range| {
             let mut block = Tokens::of_pairs(asked.offsets);
-            let mut buffers = [Vec::new(), Vec::new()];
+            let mut hands = (self.worker(), [Vec::new(), Vec::new()]);
             for (row, i) in range.enumerate() {
                 cancel.check()?;
                 let texts = [first[i].as_ref(), second[i].as_ref()];
                 let done = match asked.offsets {
-                    false => self.pair(texts, &asks, &mut buffers, &mut block, cancel)?,
+                    false => self.pair(texts, &asks, &mut hands, &mut block, cancel)?,
                     true => self.pair_with_offsets(texts, &asks, &mut block, cancel)?,
                 };
                 let truncated = done.ok_or_else(|| asks.no_room(i))?;
@@ -96,14 +96,14 @@ impl Tokenizer {
         &self,
         texts: [&str; 2],
         asks: &Asks,
-        buffers: &mut [Vec<i32>; 2],
+        (worker, buffers): &mut (Worker<'_>, [Vec<i32>; 2]),
         block: &mut Tokens,
         cancel: &Cancel,
     ) -> Result<Option<bool>> {
         let mut count = |i: usize, most: usize| {
             buffers[i].clear();
             let cut = Cut { most, keep: asks.keep, around: Around::Nothing };
-            let over = self.encode(texts[i], cut, &mut buffers[i], cancel)?;
+            let over = self.encode(texts[i], cut, worker, &mut buffers[i], cancel)?;
             Ok(buffers[i].len() + usize::from(over))
         };
         let counts = asks.counts(&mut count)?;

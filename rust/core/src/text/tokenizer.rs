@@ -18,7 +18,7 @@ use tokenizers::{
 };
 
 use crate::parallel::apart;
-use crate::text::fast::{Fast, Stop};
+use crate::text::fast::{Fast, Loan, Stop};
 use crate::text::frame::{Frame, Part, push};
 use crate::text::recognize;
 use crate::text::{Padding, Rows, Tokens, Width};
@@ -87,6 +87,9 @@ pub(super) enum Around {
     /// The file's special tokens.
     Special,
 }
+
+/// What a thread has on loan from a fast path, for as many texts as it has.
+pub(crate) type Worker<'t> = Option<Loan<'t>>;
 
 impl Cut {
     /// The text's ids alone, all of them.
@@ -222,13 +225,13 @@ impl Tokenizer {
     ) -> Result<Vec<Tokens>> {
         let cut = self.cut(asked)?;
         threads.blocks(texts.len(), BLOCK, cancel, |range| {
-            let mut block = Tokens::empty(asked.offsets);
+            let (mut block, mut worker) = (Tokens::empty(asked.offsets), self.worker());
             for (row, text) in texts[range].iter().enumerate() {
                 cancel.check()?;
                 let text = text.as_ref();
                 block.ids.reserve(text.len().min(LONG) / 4);
                 let truncated = match &mut block.offsets {
-                    None => self.encode(text, cut, &mut block.ids, cancel)?,
+                    None => self.encode(text, cut, &mut worker, &mut block.ids, cancel)?,
                     Some(offsets) => {
                         self.encode_offsets(text, cut, &mut block.ids, offsets, cancel)?
                     }
@@ -267,22 +270,28 @@ impl Tokenizer {
         }
     }
 
+    /// What a thread needs for its texts.
+    pub(crate) fn worker(&self) -> Worker<'_> {
+        self.stages.worker()
+    }
+
     /// Appends the ids of `text`; true if it was cut.
     pub(crate) fn encode(
         &self,
         text: &str,
         cut: Cut,
+        worker: &mut Worker<'_>,
         ids: &mut Vec<i32>,
         cancel: &Cancel,
     ) -> Result<bool> {
         let polls = |fast: &Fast<_>| fast.polls(text);
         if text.len() < LONG || self.stages.fast.as_ref().is_some_and(polls) {
-            return self.stages.encode(text, cut, ids, cancel);
+            return self.stages.encode(text, cut, worker, ids, cancel);
         }
         let (stages, text) = (Arc::clone(&self.stages), text.to_owned());
         let (found, truncated) = apart(cancel, move |cancel| {
             let mut ids = Vec::new();
-            let truncated = stages.encode(&text, cut, &mut ids, cancel)?;
+            let truncated = stages.encode(&text, cut, &mut stages.worker(), &mut ids, cancel)?;
             Ok((ids, truncated))
         })?;
         ids.extend(found);
@@ -318,18 +327,29 @@ impl Stages {
         &self.frames[cut.around as usize]
     }
 
+    fn worker(&self) -> Worker<'_> {
+        self.fast.as_ref().map(Fast::lend)
+    }
+
     /// Appends the ids of `text`; true if it was cut.
-    fn encode(&self, text: &str, cut: Cut, ids: &mut Vec<i32>, cancel: &Cancel) -> Result<bool> {
-        match &self.fast {
-            Some(fast) => self.encode_fast(fast, text, cut, ids, cancel),
-            None => self.encode_slow(text, cut, ids, cancel),
+    fn encode(
+        &self,
+        text: &str,
+        cut: Cut,
+        worker: &mut Worker<'_>,
+        ids: &mut Vec<i32>,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        match (&self.fast, worker) {
+            (Some(fast), Some(loan)) => self.encode_fast((fast, loan), text, cut, ids, cancel),
+            _ => self.encode_slow(text, cut, ids, cancel),
         }
     }
 
-    /// The same, by a fast path.
+    /// The same, by a fast path and what it lent.
     fn encode_fast(
         &self,
-        fast: &Fast<recognize::Stages>,
+        (fast, loan): (&Fast<recognize::Stages>, &mut Loan<'_>),
         text: &str,
         cut: Cut,
         ids: &mut Vec<i32>,
@@ -341,9 +361,7 @@ impl Stages {
             TruncationDirection::Right => first.saturating_add(cut.most).saturating_add(1),
             TruncationDirection::Left => usize::MAX,
         };
-        let mut scratch = fast.lend();
-        fast.encode(text, &mut scratch, ids, Stop::new(enough, cancel))?;
-        fast.give(scratch);
+        fast.encode(text, loan.scratch(), ids, Stop::new(enough, cancel))?;
         let over = (ids.len() - first).saturating_sub(cut.most);
         match cut.keep {
             TruncationDirection::Right => ids.truncate(ids.len() - over),

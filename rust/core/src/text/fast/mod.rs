@@ -18,7 +18,7 @@ mod unigram;
 mod wordpiece;
 mod words;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use added::Added;
 use bytes::Bytes;
@@ -45,6 +45,9 @@ const POLL: usize = 4096;
 
 /// The most caches that are kept while nobody uses them.
 const KEPT: usize = 16;
+
+/// Looks at a lock that is held for some ten nanoseconds.
+const LOOKS: usize = 1000;
 
 /// A file that was recognised.
 #[derive(Debug)]
@@ -83,6 +86,38 @@ pub(super) struct Scratch {
     symbols: Symbols,
     ids: Vec<i32>,
     best: Vec<Best>,
+}
+
+/// A [`Scratch`] on loan: it goes back where it came from when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Loan<'f> {
+    kept: &'f Mutex<Vec<Scratch>>,
+    scratch: Option<Scratch>,
+}
+
+impl Loan<'_> {
+    pub(super) fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.as_mut().expect("it goes back when this is dropped")
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if let (Some(scratch), Some(mut kept)) = (self.scratch.take(), look(self.kept))
+            && kept.len() < KEPT
+        {
+            kept.push(scratch);
+        }
+    }
+}
+
+/// What is kept, unless somebody has it for long: a forked child may find the lock taken by a thread
+/// that it does not have.
+fn look(kept: &Mutex<Vec<Scratch>>) -> Option<MutexGuard<'_, Vec<Scratch>>> {
+    (0..LOOKS).find_map(|_| {
+        std::hint::spin_loop();
+        kept.try_lock().ok()
+    })
 }
 
 impl Scratch {
@@ -177,19 +212,10 @@ impl<S: Stages> Fast<S> {
         matches!(self.lane, Lane::WordPiece(_)) && self.normalized.is_none() && text.is_ascii()
     }
 
-    /// Something to work with; give it [`back`](Self::give).
-    pub(super) fn lend(&self) -> Scratch {
-        // A forked child may find the lock taken by a thread that it does not have.
-        let kept = self.scratches.try_lock().ok().and_then(|mut kept| kept.pop());
-        kept.unwrap_or_default()
-    }
-
-    pub(super) fn give(&self, scratch: Scratch) {
-        if let Ok(mut kept) = self.scratches.try_lock()
-            && kept.len() < KEPT
-        {
-            kept.push(scratch);
-        }
+    /// Something to work with for as many texts as a thread has.
+    pub(super) fn lend(&self) -> Loan<'_> {
+        let scratch = look(&self.scratches).and_then(|mut kept| kept.pop());
+        Loan { kept: &self.scratches, scratch: Some(scratch.unwrap_or_default()) }
     }
 
     /// Appends the ids of `text`, at least as many as are `enough` if it has them.
