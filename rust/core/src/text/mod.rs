@@ -11,6 +11,8 @@ mod recognize;
 mod rows;
 mod tokenizer;
 mod tokens;
+#[cfg(test)]
+mod twins;
 
 pub use chunk::{Chunks, Windows};
 pub use pairs::Strategy;

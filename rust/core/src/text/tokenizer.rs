@@ -47,7 +47,7 @@ pub struct Tokenizer {
 #[derive(Debug)]
 pub(super) struct Stages {
     pub(super) all: tokenizers::Tokenizer,
-    fast: Option<Fast<recognize::Stages>>,
+    pub(super) fast: Option<Fast<recognize::Stages>>,
     /// By [`Around`].
     frames: [Frame; 3],
 }
