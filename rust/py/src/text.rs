@@ -105,7 +105,7 @@ impl Tokenizer {
 
     /// Return the ids of every pair of texts, one row a pair; one first text counts for all.
     #[pyo3(signature = (first, second, max_tokens, strategy, special_tokens, offsets, threads))]
-    #[allow(clippy::too_many_arguments)] // Python's keywords
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords are Rust's arguments")]
     fn encode_pairs(
         &self,
         py: Python<'_>,

@@ -1,8 +1,9 @@
 //! The tokenizer of a file: a fast path where the file is recognised, else the `tokenizers` crate.
 //!
-//! This file, `pairs`, `frame` and `recognize` alone name the crate. Its stages are called one by one, without its rayon and without building its `Encoding`, which
-//! holds seven vectors a text of which we want one. Where characters are asked for, the `Encoding`
-//! is built, so that post-processors move the offsets as they do in Hugging Face's own call.
+//! This file, `pairs`, `frame` and `recognize` alone name the crate. Its stages are called one by one,
+//! without its rayon and without building its `Encoding`, which holds seven vectors a text of which we
+//! want one. Where characters are asked for, the `Encoding` is built, so that post-processors move the
+//! offsets as they do in Hugging Face's own call.
 //!
 //! The flag to stop is polled between the words of a text. What the crate does with a text whole
 //! (normalize, split, build the `Encoding`) cannot be interrupted, so a [`LONG`] text goes to a thread
