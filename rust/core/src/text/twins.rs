@@ -30,8 +30,8 @@ static ALL: LazyLock<Vec<Twins>> = LazyLock::new(|| {
 
 fn golden(name: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tokenizers");
-    let text = std::fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    let text = std::fs::read_to_string(folder.join(name).with_extension("json"));
+    serde_json::from_str(&text.expect("a golden file")).expect("JSON")
 }
 
 fn cased(mut file: Value) -> Value {
@@ -84,9 +84,9 @@ fn pieces(by_splitter: bool) -> Value {
 }
 
 fn twins(file: Value, engine: &'static str) -> Twins {
-    let load = || Tokenizer::from_json(file.to_string(), Path::new("a twin")).unwrap();
+    let load = || Tokenizer::from_json(file.to_string(), Path::new("a twin")).expect("a tokenizer");
     let (fast, mut slow) = (load(), load());
-    Arc::get_mut(&mut slow.stages).unwrap().fast = None;
+    Arc::get_mut(&mut slow.stages).expect("nobody has it yet").fast = None;
     (fast, slow, engine)
 }
 
@@ -117,7 +117,7 @@ proptest! {
         for (fast, slow, engine) in ALL.iter() {
             prop_assert_eq!((fast.engine(), slow.engine()), (*engine, "tokenizers"));
             let ids = |tokenizer: &Tokenizer| {
-                tokenizer.encode_batch(&texts, asked, Threads::ONE, &Cancel::new()).unwrap()
+                tokenizer.encode_batch(&texts, asked, Threads::ONE, &Cancel::new()).expect("ids")
             };
             prop_assert_eq!(ids(fast), ids(slow));
         }
