@@ -174,19 +174,24 @@ class Encoder:
             show_progress=show_progress,
         )
 
-    def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64]) -> Vectors:
+    def encode_ids(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], *, beside: bool = False
+    ) -> Vectors:
         """Return the vectors of texts that are tokens already, as exported.
 
         Args:
             ids: Every text's ids, row after row, special tokens among them, at most `max_tokens`
                 each; what `tokenize(texts).ids` is.
             starts: Where each row begins, and where the last ends, [n + 1].
+            beside: The rows are one batch, of like length, and other threads have others: each is
+                run by one thread, as many at a time as the encoder has. Ctrl-C waits for it.
 
         Returns:
             float32 vectors, [n, dim].
         """
         out = np.empty((len(starts) - 1, self.dim), dtype=np.float32)
-        self.engine.encode_ids(ids, starts, out)
+        encode = self.engine.encode_beside if beside else self.engine.encode_ids
+        encode(ids, starts, out)
         return out
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:

@@ -83,6 +83,12 @@ class Engine(Protocol):
         """
         ...
 
+    def encode_beside(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors
+    ) -> None:
+        """Fill `out` as `encode_ids` does, by one batch that runs beside those of other threads."""
+        ...
+
     def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
         """Fill `out` with the vectors of rows of ids, which the caller has cut."""
         ...
@@ -153,6 +159,14 @@ class OnnxEngine:
             filling.window.texts, max_tokens=self._max_tokens, threads=threads
         )
         return self._pack(filling, tokens, tokens.truncated, batch_tokens)
+
+    def encode_beside(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors
+    ) -> None:
+        """Fill `out` as `encode_ids` does, by one batch that runs beside those of other threads."""
+        if len(out):
+            width = max(1, int(np.diff(starts).max()))
+            out[:] = self.apart.run(*_Ragged(ids, starts).fill(np.arange(len(out)), width))
 
     def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
         """Fill `out` with the vectors of rows of ids, which the caller has cut."""
@@ -259,6 +273,12 @@ class StaticEngine:
             )
             progress(Done(len(window.texts), tokens, tokens, len(cut)))
             window.ready()
+
+    def encode_beside(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors
+    ) -> None:
+        """Fill `out` as `encode_ids` does, by one thread."""
+        out[:] = self._core.encode(ids, starts, 1)
 
     def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
         """Fill `out` with the vectors of rows of ids, which the caller has cut."""

@@ -58,6 +58,13 @@ class Session:
                 self._opened = _open(self.model, self.threads)
             return self._opened
 
+    def run(self, ids: Ids, mask: Ids) -> Vectors:
+        """Return the vectors of one batch, when it is its turn; deaf to Ctrl-C until then."""
+        opened = self.open()
+        with self.turns:
+            [vectors] = opened.run(["embedding"], {"ids": ids, "mask": mask})
+        return vectors  # type: ignore[no-any-return]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Session, (self.model, self.threads, self.at_once)
 

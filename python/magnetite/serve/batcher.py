@@ -6,8 +6,10 @@ Turns go to the requests in the order of their coming, round and round, and ever
 one with the fewest rows left. So hardly anything is padded, a long list does not hold up a
 question, and is not held up by questions for ever.
 
-A second batch is handed over beside the first if there is enough for a whole one: the engine then
-never waits for the event loop, and rows that come late still share a batch.
+Few rows are run by all threads together, for the shortest wait; if there are enough for a batch a
+thread, each thread runs batches of its own, which takes the least work. One batch more is handed
+over if there is enough for a whole one: threads then never wait for the event loop, and rows that
+come late still share a batch.
 """
 
 import asyncio
@@ -25,15 +27,13 @@ from magnetite.serve.refusal import Refusal
 
 NEAR = 0.8
 """Rows of a batch have at least this share of the tokens of the row whose turn it is."""
-AT_ONCE = 2
-"""Batches in the engine; it shares its threads between them."""
 KEPT = 0.9
 """What is left of the past in the rate when a batch ends."""
 
 Ids = NDArray[np.int32]
 Starts = NDArray[np.int64]
 Vectors = NDArray[np.float32]
-Engine = Callable[[Ids, Starts], Vectors]
+Engine = Callable[[Ids, Starts, bool], Vectors]
 
 
 class Job:
@@ -59,6 +59,7 @@ class Batcher:
         dim: int,
         *,
         budget: int,
+        threads: int,
         limit_tokens: int,
         near: float = NEAR,
         heard: Callable[[int, float], object] = lambda *_: None,
@@ -66,9 +67,11 @@ class Batcher:
         """Start the engine's workers.
 
         Args:
-            engine: Ragged ids to vectors; called on threads, two at a time.
+            engine: Ragged ids to vectors, on the calling thread; or, if its last argument is false,
+                on all that it has.
             dim: Numbers in a vector.
-            budget: Tokens of a batch.
+            budget: Tokens of a batch, padding included.
+            threads: Batches that the engine runs beside each other.
             limit_tokens: Of all requests; beyond it they are refused.
             near: Least share of the longest row's tokens in a batch; 0 where nothing is padded.
             heard: Called on the loop with the tokens of a batch that ended, and the seconds since
@@ -76,12 +79,13 @@ class Batcher:
         """
         self._engine, self._dim, self._heard = engine, dim, heard
         self._budget, self._limit, self._near = budget, limit_tokens, near
-        self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="magnetite-engine")
+        self._threads = threads
+        self._workers = ThreadPoolExecutor(threads + 1, thread_name_prefix="magnetite-engine")
         self._jobs: deque[Job] = deque()  # those with rows that wait, by turns
         self._shelves: dict[int, deque[tuple[Job, int]]] = {}  # these rows by length
         self._turns = 0
         self._queued = 0  # tokens of the rows that wait
-        self._running = 0  # batches handed over
+        self._busy = 0  # threads, or one more where a batch waits for one
         self.tokens = 0
         """Of all rows that wait or run."""
         self._ended_s = 0.0  # when a batch last did
@@ -153,12 +157,15 @@ class Batcher:
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._jobs and (
-            not self._running or (self._running < AT_ONCE and self._queued >= self._budget)
+            self._busy < self._threads
+            or (self._busy == self._threads and self._queued >= self._budget)
         ):
+            beside = self._busy > 0 or self._queued >= self._threads * self._budget
+            taken = 1 if beside else self._threads
+            self._busy += taken
             batch = self._take()
-            self._running += 1
-            running = loop.run_in_executor(self._workers, self._run, batch)
-            running.add_done_callback(partial(self._ran, loop, batch, loop.time()))
+            running = loop.run_in_executor(self._workers, self._run, batch, beside)
+            running.add_done_callback(partial(self._ran, loop, batch, taken, loop.time()))
 
     def _take(self) -> Batch:
         """Return the next batch: the row whose turn it is, then what is like it."""
@@ -196,12 +203,12 @@ class Batcher:
             if not self._shelves.get(length, True):
                 del self._shelves[length]
 
-    def _run(self, batch: Batch) -> None:
+    def _run(self, batch: Batch, beside: bool) -> None:  # noqa: FBT001 - an executor's call
         """Write the vectors of a batch; on a worker."""
         rows = [job.rows[number] for job, number in batch]
         starts = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=starts[1:])
-        vectors = self._engine(np.concatenate(rows), starts)
+        vectors = self._engine(np.concatenate(rows), starts, beside)
         for (job, number), vector in zip(batch, vectors, strict=True):
             job.out[number] = vector
 
@@ -209,10 +216,11 @@ class Batcher:
         self,
         loop: asyncio.AbstractEventLoop,
         batch: Batch,
+        taken: int,
         began_s: float,
         ran: asyncio.Future[None],
     ) -> None:
-        self._running -= 1
+        self._busy -= taken
         tokens = sum(len(job.rows[number]) for job, number in batch)
         self.tokens -= tokens
         if ran.cancelled():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from magnetite.encode import Encoder
+from magnetite.encode.engines import BATCH_TOKENS
 from magnetite.serve.batcher import NEAR, Batcher, Ids, Starts, Vectors
 from magnetite.serve.limits import Limits
 from magnetite.serve.metrics import Metrics
@@ -18,8 +19,6 @@ from magnetite.serve.refusal import Refusal
 AT_ONCE = 1 << 15
 """Characters tokenized on the event loop, in about a millisecond; more go to a thread."""
 
-THREAD_TOKENS = 1024
-"""Of a batch for each thread: enough for the engine to give every thread work of its own."""
 STATIC_TOKENS = 16_384
 """Of a batch without padding: milliseconds of a static encoder, far more than handing it over."""
 
@@ -60,18 +59,17 @@ class Served:
         self.metrics = metrics
         padded = encoder.artifact.manifest.engine == "onnx"
         self.batcher = Batcher(
-            encoder.encode_ids,
+            lambda ids, starts, beside: encoder.encode_ids(ids, starts, beside=beside and padded),
             encoder.dim,
-            budget=THREAD_TOKENS * encoder.threads if padded else STATIC_TOKENS,
+            budget=BATCH_TOKENS if padded else STATIC_TOKENS,
+            threads=encoder.threads if padded else 1,
             limit_tokens=limits.tokens,
             near=NEAR if padded else 0.0,
             heard=metrics.batch,
         )
         # What the engine opens when it is first used, it opens before the first request.
-        length = min(16, encoder.max_tokens)
-        for rows in (1, 2 * THREAD_TOKENS * encoder.threads // length):
-            ids = np.zeros(rows * length, np.int32)
-            encoder.encode_ids(ids, np.arange(rows + 1) * length)
+        for beside in (False, True):
+            encoder.encode_ids(np.zeros(1, np.int32), np.array([0, 1]), beside=beside)
         metrics.waiting.labels(name).set_function(lambda: self.batcher.tokens)
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="magnetite-tokenize")
 

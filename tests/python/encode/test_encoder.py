@@ -192,6 +192,8 @@ def test_ids_that_were_made_before_give_the_vectors_of_their_texts(encoder):
     tokens = encoder.tokenize(texts)
     got = encoder.encode_ids(tokens.ids, tokens.starts)
     np.testing.assert_allclose(got, encoder.encode(texts), atol=1e-6, rtol=0)
+    beside = encoder.encode_ids(tokens.ids, tokens.starts, beside=True)
+    np.testing.assert_allclose(beside, got, atol=1e-6, rtol=0)
     assert encoder.encode_ids(np.array([], np.int32), np.array([0])).shape == (0, encoder.dim)
 
 

@@ -22,7 +22,7 @@ def ragged(rows):
     return ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def sums(ids, starts):
+def sums(ids, starts, *_):
     """An engine that is easy to check: of each row its length, its sum and its last id."""
     rows = [ids[a:b] for a, b in itertools.pairwise(starts)]
     found = [[len(row), row.sum(), row[-1] if len(row) else -1] for row in rows]
@@ -35,15 +35,15 @@ class Held:
     def __init__(self):
         self.batches, self.go = [], threading.Semaphore(0)
 
-    def __call__(self, ids, starts):
+    def __call__(self, ids, starts, beside):
         self.batches.append(np.diff(starts).tolist())
         assert self.go.acquire(timeout=30)
         return sums(ids, starts)
 
 
-def run(engine, test, budget=1024, near=NEAR, limit=1 << 20):
+def run(engine, test, budget=1024, near=NEAR, limit=1 << 20, threads=1):
     async def inside():
-        one = Batcher(engine, DIM, budget=budget, near=near, limit_tokens=limit)
+        one = Batcher(engine, DIM, budget=budget, threads=threads, near=near, limit_tokens=limit)
         try:
             return await test(one)
         finally:
@@ -60,18 +60,19 @@ async def until(said):
     raise AssertionError("waited for 30 s")
 
 
-@pytest.mark.parametrize("near", [0.0, NEAR, 1.0])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("near", [0.0, NEAR])
 @pytest.mark.parametrize("budget", [1, 7, 50, 8192])
 @given(asked=requests)
-@settings(max_examples=15, deadline=None)
-def test_every_row_gets_its_own_vector(budget, near, asked):
+@settings(max_examples=10, deadline=None)
+def test_every_row_gets_its_own_vector(budget, near, threads, asked):
     async def all_at_once(one):
         found = await asyncio.gather(*(one.encode(*ragged(rows)) for rows in asked))
         await until(lambda: one.tokens == 0)
-        assert (one._queued, list(one._jobs), one._shelves) == (0, [], {})
+        assert (one._queued, list(one._jobs), one._shelves, one._busy) == (0, [], {}, 0)
         return found
 
-    found = run(sums, all_at_once, budget, near)
+    found = run(sums, all_at_once, budget, near, threads=threads)
     for rows, vectors in zip(asked, found, strict=True):
         assert np.array_equal(vectors, sums(*ragged(rows)))
 
@@ -81,7 +82,7 @@ def test_every_row_gets_its_own_vector(budget, near, asked):
 def test_a_batch_keeps_its_budget_padding_counted(asked, near, budget):
     batches = []
 
-    def engine(ids, starts):
+    def engine(ids, starts, beside):
         batches.append(np.diff(starts).tolist())
         return sums(ids, starts)
 
@@ -108,6 +109,22 @@ def test_requests_that_wait_share_a_batch():
 
     run(engine, test)
     assert engine.batches == [[5], [5] * 9]
+
+
+def test_few_rows_are_run_together_and_many_beside_each_other():
+    said = []
+
+    def engine(ids, starts, beside):
+        said.append(beside)
+        return sums(ids, starts)
+
+    async def test(one):
+        await one.encode(*ragged([[1] * 5]))
+        assert said == [False]
+        await one.encode(*ragged([[1] * 5] * 100))
+
+    run(engine, test, budget=20, threads=2)
+    assert said[1:-2] == [True] * (len(said) - 3)
 
 
 def test_a_short_request_passes_a_long_one():
@@ -159,7 +176,7 @@ def test_a_request_that_is_cancelled_runs_no_further():
 
 
 def test_an_engine_that_fails_fails_its_requests_alone():
-    def fragile(ids, starts):
+    def fragile(ids, starts, beside):
         if 66 in ids:
             raise RuntimeError("66")
         return sums(ids, starts)
