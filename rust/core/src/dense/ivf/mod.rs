@@ -18,6 +18,7 @@ mod build;
 mod check;
 mod coarse;
 mod filtered;
+mod scan;
 mod search;
 mod select;
 
