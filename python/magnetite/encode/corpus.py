@@ -13,7 +13,7 @@ from magnetite.encode.parts import Parts, Text
 from magnetite.encode.session import Vectors
 
 WAITING = 4
-"""Parts in memory: being read, encoded and written."""
+"""Parts in memory beside one a thread: two that wait, one being read, one being written."""
 
 
 @dataclass
@@ -70,8 +70,12 @@ class _Work:
     writer: ThreadPoolExecutor
     written: Written
     progress: Callable[[Done], object]
-    room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITING))
     writes: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # More than can be under way at once, so that `windows` waits for writes alone: these end,
+        # whereas nobody makes ready what a run that fails leaves behind.
+        self._room = threading.Semaphore(self.encoder.threads + WAITING)
 
     def windows(self, texts: Iterable[Text]) -> Iterator[Window]:
         """Give the parts that are still to be made, each with what puts it on the disk."""
@@ -81,7 +85,7 @@ class _Work:
                 self.written.resumed += len(window)
                 self.progress(Done(len(window)))
                 continue
-            self.room.acquire()
+            self._room.acquire()
             self.settle(whole=False)
             out = np.empty((len(window), self.encoder.dim), np.float32)
             yield Window(
@@ -93,7 +97,7 @@ class _Work:
             try:
                 self.parts.write(number, texts, out)
             finally:
-                self.room.release()
+                self._room.release()
 
         return lambda: self.writes.append(self.writer.submit(write))
 

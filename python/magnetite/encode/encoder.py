@@ -37,6 +37,8 @@ class Encoder:
         self._count = threading.Lock()
         self._asked_threads = threads
         self._tokenizer = Tokenizer.load(artifact.directory / TOKENIZER)
+        # Rust looks NumPy up at its first array; a Ctrl-C during that would be a panic.
+        self._tokenizer.encode_batch([])
         make = ENGINES[artifact.manifest.engine]
         self.engine: Engine = make(artifact, self._tokenizer, self.threads)
 

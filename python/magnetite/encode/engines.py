@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from magnetite import _core
 from magnetite.encode.artifact import MODEL, WEIGHTS, Artifact
@@ -26,6 +26,7 @@ WINDOW_CHARS = 1 << 21
 """The same for long texts."""
 
 
+NONE = np.zeros(0, np.int64)
 Item = TypeVar("Item")
 
 
@@ -74,12 +75,13 @@ class Engine(Protocol):
         batch_tokens: int,
         progress: Progress,
         *,
-        apart: bool | None = None,
+        apart: bool = False,
     ) -> None:
         """Fill each window; `progress` hears of every batch, of one at a time.
 
-        With `apart` a thread runs its batches alone, without it only if the first window is large:
-        a window that may be the first or not asks for it, since the last bits depend on it.
+        With `apart` each thread runs batches of its own, else only if the first window has enough
+        for that. The last bits depend on it; so whoever goes on with windows that an earlier call
+        began asks for it.
         """
         ...
 
@@ -131,12 +133,13 @@ class OnnxEngine:
         batch_tokens: int,
         progress: Progress,
         *,
-        apart: bool | None = None,
+        apart: bool = False,
     ) -> None:
         """Fill each window; `progress` hears of every batch, of one at a time.
 
-        With `apart` a thread runs its batches alone, without it only if the first window is large:
-        a window that may be the first or not asks for it, since the last bits depend on it.
+        With `apart` each thread runs batches of its own, else only if the first window has enough
+        for that. The last bits depend on it; so whoever goes on with windows that an earlier call
+        began asks for it.
         """
         lock = threading.Lock()
         source = (Filling(window, lock, progress) for window in windows)
@@ -172,23 +175,25 @@ class OnnxEngine:
         """Fill `out` with the vectors of rows of ids, which the caller has cut."""
         if len(out):
             filling = Filling(Window([], out), threading.Lock(), lambda _: None)
-            rows = self._pack(filling, _Ragged(ids, starts), (), BATCH_TOKENS)
+            rows = self._pack(filling, _Ragged(ids, starts), NONE, BATCH_TOKENS)
             run_batches(self.session(rows), iter([rows]))
 
     def _pack(
         self,
         filling: "Filling",
         tokens: "Tokens | _Ragged",
-        truncated: ArrayLike,
+        truncated: NDArray[np.int64],
         batch_tokens: int,
     ) -> "list[Batch]":
         lengths = np.diff(tokens.starts)
+        cut = np.zeros(len(lengths), dtype=bool)
+        cut[truncated] = True
         share = int(lengths.sum()) // (self._threads * BATCHES_A_THREAD)
         most = min(batch_tokens, max(share, ENOUGH_TOKENS // BATCHES_A_THREAD))
         batches = []
         for rows, width in pack(lengths, most, self._max_tokens):
-            cut = int(np.isin(rows, truncated).sum())
-            done = Done(len(rows), int(lengths[rows].sum()), len(rows) * width, cut)
+            tokens_of = int(lengths[rows].sum())
+            done = Done(len(rows), tokens_of, len(rows) * width, int(cut[rows].sum()))
             batches.append(Batch(filling, tokens, rows, width, done))
         filling.left = len(batches)
         return batches
@@ -264,7 +269,7 @@ class StaticEngine:
         batch_tokens: int,  # noqa: ARG002 - an engine's signature
         progress: Progress,
         *,
-        apart: bool | None = None,  # noqa: ARG002
+        apart: bool = False,  # noqa: ARG002
     ) -> None:
         """Fill each window; `progress` hears of each."""
         for window in windows:

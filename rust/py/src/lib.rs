@@ -28,13 +28,4 @@ mod _core {
     use crate::tensors::{read_metadata, read_tensors};
     #[pymodule_export]
     use crate::text::{Tokenizer, Tokens, pack};
-
-    use pyo3::prelude::*;
-
-    /// Looks up NumPy's functions: at the first array, a Ctrl-C during the look-up would be a panic.
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        numpy::PyArray1::<f32>::zeros(module.py(), 0, false);
-        Ok(())
-    }
 }

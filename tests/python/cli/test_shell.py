@@ -91,7 +91,7 @@ def test_ctrl_c_during_encode_leaves_a_run_that_goes_on(tmp_path, shell):
     out = tmp_path / "x.npy"
     command = [sys.executable, "-m", "magnetite.cli", "encode", str(texts), "-o", str(out)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for_blocks(tmp_path / "x.npy.journal", 2, running)
+    wait_for_blocks(tmp_path / "x.npy.parts" / "parts.journal", 2, running)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130

@@ -115,13 +115,16 @@ def test_any_number_of_deaths_leaves_the_same_bytes(tmp_path_factory, encoder, k
     assert bytes_of(folder / "v") == bytes_of(folder / "whole")
 
 
-def test_a_second_run_encodes_only_what_is_left(tmp_path, encoder):
-    def dies():
-        yield from TEXTS[:60]
-        raise Died
+def dies_after_a_part(folder):
+    yield from TEXTS[:60]
+    while (folder / JOURNAL).read_bytes().count(b"\n") < 2:  # the job, and a part
+        time.sleep(0.001)
+    raise Died
 
+
+def test_a_second_run_encodes_only_what_is_left(tmp_path, encoder):
     with pytest.raises(Died):
-        write(tmp_path / "v", encoder, dies())
+        write(tmp_path / "v", encoder, dies_after_a_part(tmp_path / "v"))
     written = write(tmp_path / "v", encoder)
     assert written.rows == 100
     assert 0 < written.resumed <= 54
@@ -129,16 +132,12 @@ def test_a_second_run_encodes_only_what_is_left(tmp_path, encoder):
 
 
 def test_other_texts_encoder_or_prompt_do_not_go_on(tmp_path, encoder):
-    def dies():
-        yield from TEXTS[:60]
-        raise Died
-
     with pytest.raises(Died):
-        write(tmp_path / "v", encoder, dies())
+        write(tmp_path / "v", encoder, dies_after_a_part(tmp_path / "v"))
     with pytest.raises(FormatError, match=r"made other vectors \(prompt differ\)"):
         write(tmp_path / "v", encoder, prompt="query")
-    changed = [Text("d0", "another text"), *TEXTS[1:]]
-    with pytest.raises(FormatError, match="part 0 was made of other texts"):
+    changed = [Text(one.id, f"another {one.text}") for one in TEXTS]
+    with pytest.raises(FormatError, match=r"part \d was made of other texts"):
         write(tmp_path / "v", encoder, changed)
     assert write(tmp_path / "v", encoder).rows == 100
     with pytest.raises(FileExistsError, match="remove it or give another output"):
@@ -172,6 +171,24 @@ def test_a_full_disk_is_said(tmp_path, encoder, monkeypatch):
     monkeypatch.setattr(FORMATS["npy"], "write", full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / "v", encoder)
+
+
+def test_a_run_that_fails_ends_the_work(tmp_path, encoder, monkeypatch):
+    left = iter(range(5))
+    cells = engines.Batch.cells
+
+    def fails(batch):
+        if next(left, None) is None:
+            raise MemoryError("no room")
+        return cells(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engines.Batch, "cells", fails)
+        with pytest.raises(MemoryError, match="no room"):
+            write(tmp_path / "v", encoder, TEXTS * 5)
+    write(tmp_path / "v", encoder, TEXTS * 5)
+    write(tmp_path / "whole", encoder, TEXTS * 5)
+    assert bytes_of(tmp_path / "v") == bytes_of(tmp_path / "whole")
 
 
 def test_killed_at_random_points_and_again_leaves_the_same_bytes(tmp_path):
