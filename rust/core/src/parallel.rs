@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -87,7 +88,40 @@ impl Threads {
         if self == Self::ONE || count <= 1 {
             return (0..count).map(one).collect();
         }
-        pool(self.0).install(|| (0..count).into_par_iter().map(one).collect())
+        self.work_off(count, one)
+    }
+
+    /// Results of `one` for `0..count`, or an error among them.
+    ///
+    /// The caller works too: a call over in a millisecond does not wait for others to wake up.
+    fn work_off<T: Send>(
+        self,
+        count: usize,
+        one: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
+        let work = || {
+            let mut own = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count {
+                    break;
+                }
+                let result = one(i);
+                if result.is_err() {
+                    next.store(count, Ordering::Relaxed);
+                }
+                own.push((i, result));
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+        };
+        pool(self.0).in_place_scope(|scope| {
+            (1..self.get().min(count)).for_each(|_| scope.spawn(|_| work()));
+            work();
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_unstable_by_key(|(i, _)| *i);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Runs `work(first_item, chunk)` over `data` cut into chunks of `block` items of `width` numbers.

@@ -16,8 +16,10 @@ use crate::called::{Called, parse_kind, parse_metric, parse_storage, picks};
 use crate::errors::to_python;
 use crate::writing::{To, Writing};
 
-/// Below this many multiplications a search is over before a thread for it would have begun.
+/// Below this many multiplications a search is over before a thread for it would have begun…
 const BRIEF: usize = 4 << 20;
+/// …and below this many before somebody waits for his Ctrl-C: tens of milliseconds.
+const SHORT: usize = 128 << 20;
 
 /// An index over dense vectors: a snapshot for searches, and whoever may replace it.
 #[pyclass(frozen, module = "magnetite._core")]
@@ -321,12 +323,14 @@ impl Index {
             dim,
         };
         let now = self.now();
-        let hits = if now.work(rows.rows(), &search) < BRIEF {
+        let work = now.work(rows.rows(), &search);
+        let hits = if work < BRIEF {
             Threads::said(threads).map_err(to_python)?;
             enter_briefly(py, |cancel| now.search(rows, &search, Threads::ONE, cancel))
         } else {
             let threads = Threads::resolve(threads).map_err(to_python)?;
-            enter(py, |cancel| now.search(rows, &search, threads, cancel))
+            let search = |cancel: &Cancel| now.search(rows, &search, threads, cancel);
+            if work < SHORT { enter_briefly(py, search) } else { enter(py, search) }
         };
         into_arrays(py, hits?)
     }

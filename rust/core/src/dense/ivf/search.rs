@@ -118,8 +118,9 @@ impl Ivf {
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
         let effort = self.effort(k, search);
-        // A thread gets several blocks, lest one wait for the other, each as long as its buffers serve.
-        let rounds = queries.rows() / (BLOCKS * threads.get() * ROUND);
+        // Of several threads each gets some blocks, lest one wait for the other.
+        let blocks = if threads == Threads::ONE { 1 } else { BLOCKS * threads.get() };
+        let rounds = queries.rows() / (blocks * ROUND);
         let block = rounds.clamp(1, MOST_ROUNDS) * ROUND;
         let found = threads.blocks(queries.rows(), block, cancel, |block| {
             self.search_block(queries, block, filter, effort, cancel)
