@@ -85,9 +85,10 @@ class Ours:
             return [()]
         rescore = (40, 60, 100, 200, 300) if self.thorough else (60, 100, 200)
         fixed = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6)
-        slacks = (0, 20, 40, 60, 80, 110, 150, 200, 280)
+        slacks = (0, 10, 20, 30, 40, 60, 80, 110, 150, 200, 280)
+        most = (0.08, 0.3, 0.7)
         settings = {(part, rows, _NEVER) for part in fixed for rows in rescore}
-        settings |= {(part, r, slack) for part in (0.08, 0.3) for r in rescore for slack in slacks}
+        settings |= {(part, rows, slack) for part in most for rows in rescore for slack in slacks}
         probes = {part: max(1, round(part * index.lists)) for part, _, _ in settings}
         return sorted({(probes[part], rows, slack) for part, rows, slack in settings})
 
