@@ -135,12 +135,7 @@ class OnnxEngine:
         *,
         apart: bool = False,
     ) -> None:
-        """Fill each window; `progress` hears of every batch, of one at a time.
-
-        With `apart` each thread runs batches of its own, else only if the first window has enough
-        for that. The last bits depend on it; so whoever goes on with windows that an earlier call
-        began asks for it.
-        """
+        """Fill each window, as `Engine.encode` says."""
         lock = threading.Lock()
         source = (Filling(window, lock, progress) for window in windows)
         first = [
