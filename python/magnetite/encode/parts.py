@@ -183,7 +183,7 @@ class Parts:
         if folder.exists() and not (folder / JOURNAL).exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} exists; remove it or give another output")
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / JOURNAL).open("a+b") as journal, _alone(journal, folder):
+        with (folder / JOURNAL).open("a+b") as journal, alone(journal, folder):
             done = _resume(journal, job, folder / JOURNAL)
             for torn in folder.glob("*.tmp"):
                 torn.unlink()
@@ -211,7 +211,7 @@ class Parts:
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
             file.replace(final)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         part = Part(number, len(texts), fingerprint(texts))
         self._journal.write(json.dumps(asdict(part)).encode() + b"\n")
         self._journal.flush()
@@ -237,7 +237,7 @@ class Parts:
         passing.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         passing.replace(self.folder / ABOUT)
         (self.folder / JOURNAL).unlink()
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def join(self, out: Path) -> None:
         """Write one file of all parts, and remove the folder."""
@@ -247,7 +247,7 @@ class Parts:
         with passing.open("rb") as stream:
             os.fsync(stream.fileno())
         passing.replace(out)
-        _sync_folder(out.parent)
+        sync_folder(out.parent)
         shutil.rmtree(self.folder)
 
 
@@ -275,7 +275,8 @@ def _resume(journal: IO[bytes], job: Job, path: Path) -> dict[int, Part]:
     return done
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Force the names in `folder` to the disk."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -285,8 +286,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(journal: IO[bytes], folder: Path) -> Iterator[None]:
-    """Hold the journal's lock, which the system drops when this process dies."""
+def alone(journal: IO[bytes], folder: Path) -> Iterator[None]:
+    """Hold the journal's lock, which the system drops when this process dies.
+
+    Raises:
+        OSError: Another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: nobody else is kept out

@@ -1,0 +1,1 @@
+"""Cross-encoder search: the best items by the slow model, for a fixed number of its calls."""
