@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -13,6 +14,12 @@ def pytest_configure() -> None:
     """Let SIGINT through where the run was started in the background, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def prompt_s() -> float:
+    """How late Ctrl-C may come: 100 ms are promised; a second, of works of many, bears any load."""
+    return 0.1 if "MAGNETITE_TEST_FULL" in os.environ else 1.0
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ else:
     ("engine", "texts"), [("tiny_artifact", 200_000), ("tiny_static_artifact", 2_000_000)]
 )
 @pytest.mark.parametrize("after_s", [0.05, 1.0])
-def test_ctrl_c_returns_within_100_ms(request, engine, texts, after_s):
+def test_ctrl_c_returns_at_once(request, engine, texts, after_s, prompt_s):
     """While tokens are made and while vectors are; the machine's load is why three may try."""
     directory = request.getfixturevalue(engine)
     delays = []
@@ -133,7 +133,7 @@ def test_ctrl_c_returns_within_100_ms(request, engine, texts, after_s):
             sent = time.time()
             delays.append(float(child.stdout.readline()) - sent)
         assert child.returncode == 0
-        if delays[-1] <= 0.1:
+        if delays[-1] <= prompt_s:
             return
     pytest.fail(f"Ctrl-C took {delays} s")
 

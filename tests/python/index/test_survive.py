@@ -63,14 +63,14 @@ except KeyboardInterrupt:
 """
 
 LONG = {
-    "build": ("", "Index.build(x, kind='ivf')"),
+    "build": ("x = np.tile(x, (3, 1))", "Index.build(x, kind='ivf')"),
     "flat search": ("index = Index.build(x, kind='flat')", "index.search(x, 10)"),
     "ivf search": ("index = Index.build(x, lists=64)", "index.search(x, 10, probes=64)"),
 }
 
 
 @pytest.mark.parametrize("work", LONG)
-def test_ctrl_c_stops_long_work_within_a_tenth_of_a_second(work):
+def test_ctrl_c_stops_long_work_at_once(work, prompt_s):
     prepare, call = LONG[work]
     script = INTERRUPTED.format(prepare=prepare, work=call)
     delays = []
@@ -84,7 +84,7 @@ def test_ctrl_c_stops_long_work_within_a_tenth_of_a_second(work):
             process.send_signal(signal.SIGINT)
             delays.append(float(process.stdout.readline()) - sent)
     # The machine may stall one of them; the promise is about the work.
-    assert sorted(delays)[1] < 0.1, delays
+    assert sorted(delays)[1] < prompt_s, delays
 
 
 KILLED = """
