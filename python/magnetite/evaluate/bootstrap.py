@@ -31,8 +31,8 @@ class Difference:
 
 
 def paired_bootstrap(
-    before: Sequence[float],
-    after: Sequence[float],
+    before: Sequence[float] | NDArray[np.float64],
+    after: Sequence[float] | NDArray[np.float64],
     *,
     samples: int = 10_000,
     level: float = 0.95,

@@ -37,6 +37,11 @@ class Plan:
             return np.arange(start, end, dtype=np.int64) % self.items
         return self.columns[start:end]
 
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return row and item of every pair; a row is a place in `queries`."""
+        rows = np.repeat(np.arange(len(self.queries)), np.diff(self.offsets))
+        return rows, self.places(0, self.calls)
+
     def groups(self, start: int) -> Iterator[list[tuple[int, int, int]]]:
         """Yield, from pair `start` on, the calls: lists of (row, first pair, one past the last).
 
