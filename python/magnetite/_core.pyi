@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CurSearch",
+    "CurSolver",
     "FormatError",
     "Index",
     "StaticEncoder",
@@ -27,6 +29,67 @@ class FormatError(ValueError):
 # sure, codes, rows, probes, rescore, slack
 _Point = tuple[float, float, int, int, int, int, float | None]
 _Curve = tuple[int, int, bool, int, int, list[_Point]]
+
+@final
+class CurSolver:
+    """A ridge regression that takes its rows one after the other."""
+
+    def __new__(cls, dim: int, ridge: float, noise: float, tolerance: float) -> CurSolver:
+        """No rows of `dim` numbers; ε is `ridge` mean squared lengths of the first rows, plus `noise`."""
+    def append(self, rows: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
+        """Learn that the rows scored so."""
+    def solution(self) -> NDArray[np.float64]:
+        """Return what explains the scores."""
+    @property
+    def rank(self) -> int:
+        """How many directions the rows have."""
+
+_Picks = Sequence[NDArray[np.int64] | list[str] | NDArray[np.bool_]]
+# probes, rescore, slack
+_Effort = tuple[int | None, int | None, float | None]
+
+@final
+class CurSearch:
+    """The search of a batch of queries, between two rounds."""
+
+    def __new__(
+        cls,
+        index: Index,
+        count: int,
+        *,
+        init: Sequence[NDArray[np.int64] | list[str]],
+        vectors: NDArray[np.float64] | None,
+        toward: bool,
+        rounds: Sequence[tuple[int, float | None]],
+        ridge: float,
+        noise: float,
+        weight: float,
+        seed: int,
+        only: _Picks,
+        exclude: _Picks,
+    ) -> CurSearch:
+        """A search of `index` for `count` queries."""
+    def ask(
+        self, *, only: _Picks, exclude: _Picks, effort: _Effort, threads: int | None
+    ) -> tuple[NDArray[np.int64] | list[str], NDArray[np.int64]] | None:
+        """Return the ids to score next, query after query, and how many each has; None once it is over."""
+    def tell(self, scores: NDArray[np.float64]) -> None:
+        """Take the scores of what was asked for."""
+    def best(
+        self, k: int, threads: int | None
+    ) -> tuple[
+        NDArray[np.int64] | list[str | None],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.int64],
+    ]:
+        """Return ids, scores and estimates of the `k` best, and how many each query has."""
+    def rest(
+        self, k: int, *, only: _Picks, exclude: _Picks, effort: _Effort, threads: int | None
+    ) -> tuple[NDArray[np.int64] | list[str | None], NDArray[np.float32], NDArray[np.int64]]:
+        """Return ids and estimates of the `k` best that were not scored, and how many each query has."""
+    def vectors(self, threads: int | None) -> NDArray[np.float64]:
+        """Return what every query became in the space of the factors."""
 
 @final
 class Index:

@@ -27,6 +27,7 @@ CORE_MAY_USE = {
     "store": BASE | {"cancel", "parallel"},
     "dense": BASE
     | {"cancel", "cluster", "kernels", "parallel", "quantize", "rng", "store", "topk"},
+    "cur": BASE | {"cancel", "dense", "parallel", "rng", "topk"},
     "text": BASE | {"cancel", "parallel"},
     "tensors": BASE,
     "static_encoder": BASE | {"cancel", "kernels", "parallel", "store", "tensors", "text"},

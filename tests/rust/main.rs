@@ -5,6 +5,7 @@ mod cluster;
 mod commit;
 mod costs;
 mod crash;
+mod cur;
 mod dense;
 mod disk;
 mod filter;

@@ -5,6 +5,7 @@
 
 pub mod cancel;
 pub mod cluster;
+pub mod cur;
 pub mod dense;
 pub mod error;
 pub mod kernels;

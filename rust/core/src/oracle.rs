@@ -144,3 +144,108 @@ pub fn static_vector(
     }
     sum
 }
+
+/// The u that minimises Σ (row·u − score)² + epsilon·‖u‖², from (VᵀV + εI)·u = Vᵀa by elimination.
+pub fn ridge(rows: &[Vec<f64>], scores: &[f64], dim: usize, epsilon: f64) -> Vec<f64> {
+    let mut system = vec![vec![0.0; dim + 1]; dim];
+    for i in 0..dim {
+        system[i][i] += epsilon;
+        for (row, score) in rows.iter().zip(scores) {
+            for j in 0..dim {
+                system[i][j] += row[i] * row[j];
+            }
+            system[i][dim] += row[i] * score;
+        }
+    }
+    for i in 0..dim {
+        let mut pivot = i;
+        for j in i..dim {
+            if system[j][i].abs() > system[pivot][i].abs() {
+                pivot = j;
+            }
+        }
+        system.swap(i, pivot);
+        let pivot = system[i].clone();
+        for (j, row) in system.iter_mut().enumerate() {
+            if j != i {
+                let factor = row[i] / pivot[i];
+                for (x, p) in row.iter_mut().zip(&pivot) {
+                    *x -= factor * p;
+                }
+            }
+        }
+    }
+    (0..dim).map(|i| system[i][dim] / system[i][i]).collect()
+}
+
+/// The pseudo-inverse of the matrix whose columns are `columns`, one row a column (Greville 1960).
+///
+/// A column adds a direction if more than `tolerance` of its length lies outside those before it.
+pub fn greville(columns: &[Vec<f64>], tolerance: f64) -> Vec<Vec<f64>> {
+    let sum = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    let mut inverse: Vec<Vec<f64>> = Vec::new();
+    for (m, b) in columns.iter().enumerate() {
+        let d: Vec<f64> = inverse.iter().map(|row| sum(row, b)).collect();
+        let mut e = b.clone();
+        for j in 0..m {
+            for i in 0..e.len() {
+                e[i] -= columns[j][i] * d[j];
+            }
+        }
+        let mut g = vec![0.0; b.len()];
+        if sum(&e, &e).sqrt() > tolerance * sum(b, b).sqrt() {
+            let square = sum(&e, &e);
+            for i in 0..g.len() {
+                g[i] = e[i] / square;
+            }
+        } else {
+            for j in 0..m {
+                for i in 0..g.len() {
+                    g[i] += d[j] * inverse[j][i] / (1.0 + sum(&d, &d));
+                }
+            }
+        }
+        for j in 0..m {
+            for i in 0..g.len() {
+                inverse[j][i] -= d[j] * g[i];
+            }
+        }
+        inverse.push(g);
+    }
+    inverse
+}
+
+/// What a search by rounds knows after some of them, from the definitions.
+#[derive(Debug, Clone)]
+pub struct CurRound {
+    /// The vector that explains the scores.
+    pub vector: Vec<f64>,
+    /// Its product with every row.
+    pub estimates: Vec<f64>,
+}
+
+/// u = u₀ + ridge(V_S, a − V_S·u₀), mixed with `weight` of u₀, and V·u; without u₀ it is zeros.
+pub fn cur_round(
+    factors: &[Vec<f64>],
+    scored: &[(usize, f64)],
+    prior: &[f64],
+    toward: bool,
+    weight: f64,
+    epsilon: f64,
+) -> CurRound {
+    let product = |row: &[f64], u: &[f64]| -> f64 { row.iter().zip(u).map(|(x, u)| x * u).sum() };
+    let rows: Vec<Vec<f64>> = scored.iter().map(|&(item, _)| factors[item].clone()).collect();
+    let mut left = Vec::new();
+    for &(item, score) in scored {
+        left.push(score - if toward { product(&factors[item], prior) } else { 0.0 });
+    }
+    let mut vector = ridge(&rows, &left, prior.len(), epsilon);
+    for i in 0..vector.len() {
+        if toward {
+            vector[i] += prior[i];
+        }
+        vector[i] = (1.0 - weight) * vector[i] + weight * prior[i];
+    }
+    let estimates = factors.iter().map(|row| product(row, &vector)).collect();
+    CurRound { vector, estimates }
+}

@@ -12,6 +12,10 @@ use crate::errors::to_python;
 
 /// How long a Ctrl-C may wait before it is seen.
 const POLL: Duration = Duration::from_millis(20);
+/// Below this many multiplications work is over before a thread for it would have begun…
+const BRIEF: usize = 4 << 20;
+/// …and below this many before somebody waits for his Ctrl-C: tens of milliseconds.
+const SHORT: usize = 128 << 20;
 
 /// Runs `work` without the interpreter, on a thread of its own, while this one polls Ctrl-C.
 ///
@@ -56,6 +60,26 @@ where
     F: FnOnce(&Cancel) -> Result<T> + Send,
 {
     py.detach(|| work(&Cancel::new())).map_err(to_python)
+}
+
+/// Runs `work`, of about so many `multiplications`, by the door and with the threads that they are worth.
+pub(crate) fn enter_by_work<T, F>(
+    py: Python<'_>,
+    multiplications: usize,
+    threads: Option<usize>,
+    work: F,
+) -> PyResult<T>
+where
+    T: Send,
+    F: FnOnce(Threads, &Cancel) -> Result<T> + Send,
+{
+    if multiplications < BRIEF {
+        Threads::said(threads).map_err(to_python)?;
+        return enter_briefly(py, |cancel| work(Threads::ONE, cancel));
+    }
+    let threads = Threads::resolve(threads).map_err(to_python)?;
+    let work = |cancel: &Cancel| work(threads, cancel);
+    if multiplications < SHORT { enter_briefly(py, work) } else { enter(py, work) }
 }
 
 /// Borrowed float32 rows in C order; do not write to the array during the call.

@@ -11,15 +11,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::boundary::{Rows, enter, enter_briefly};
+use crate::boundary::{Rows, enter, enter_briefly, enter_by_work};
 use crate::called::{Called, parse_kind, parse_metric, parse_storage, picks};
 use crate::errors::to_python;
 use crate::writing::{To, Writing};
-
-/// Below this many multiplications a search is over before a thread for it would have begun…
-const BRIEF: usize = 4 << 20;
-/// …and below this many before somebody waits for his Ctrl-C: tens of milliseconds.
-const SHORT: usize = 128 << 20;
 
 /// An index over dense vectors: a snapshot for searches, and whoever may replace it.
 #[pyclass(frozen, module = "magnetite._core")]
@@ -324,14 +319,9 @@ impl Index {
         };
         let now = self.now();
         let work = now.work(rows.rows(), &search);
-        let hits = if work < BRIEF {
-            Threads::said(threads).map_err(to_python)?;
-            enter_briefly(py, |cancel| now.search(rows, &search, Threads::ONE, cancel))
-        } else {
-            let threads = Threads::resolve(threads).map_err(to_python)?;
-            let search = |cancel: &Cancel| now.search(rows, &search, threads, cancel);
-            if work < SHORT { enter_briefly(py, search) } else { enter(py, search) }
-        };
+        let hits = enter_by_work(py, work, threads, |threads, cancel| {
+            now.search(rows, &search, threads, cancel)
+        });
         into_arrays(py, hits?)
     }
 
@@ -521,7 +511,7 @@ impl Index {
     }
 
     /// The snapshot of this moment.
-    fn now(&self) -> Arc<dense::Index> {
+    pub(crate) fn now(&self) -> Arc<dense::Index> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 

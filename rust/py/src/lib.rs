@@ -3,6 +3,7 @@
 
 mod boundary;
 mod called;
+mod cur;
 mod dense;
 mod errors;
 mod static_encoder;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::boundary::resolve_threads;
+    #[pymodule_export]
+    use crate::cur::{CurSearch, CurSolver};
     #[pymodule_export]
     use crate::dense::Index;
     #[pymodule_export]

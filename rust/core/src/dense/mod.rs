@@ -24,6 +24,7 @@ mod ids;
 mod index;
 mod ivf;
 mod part;
+mod positions;
 mod prefix;
 mod rows;
 mod score;

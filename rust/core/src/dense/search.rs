@@ -26,6 +26,30 @@ impl Index {
         threads: Threads,
         cancel: &Cancel,
     ) -> Result<Hits<'_>> {
+        let found = self.find_best(queries, search, threads, cancel)?;
+        self.name(found, search)
+    }
+
+    /// The same by where the rows are.
+    pub(super) fn search_places(
+        &self,
+        queries: MatrixRef<'_>,
+        search: &Search<'_>,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<(Place, f32)>>> {
+        let found = self.find_best(queries, search, threads, cancel)?;
+        let places = |hits: Vec<Hit>| hits.into_iter().map(|hit| (hit.place, hit.score)).collect();
+        Ok(found.into_iter().map(|(hits, _)| places(hits)).collect())
+    }
+
+    fn find_best(
+        &self,
+        queries: MatrixRef<'_>,
+        search: &Search<'_>,
+        threads: Threads,
+        cancel: &Cancel,
+    ) -> Result<Vec<(Vec<Hit>, Cost)>> {
         let search = &self.aimed(search)?;
         let queries = self.expect_search(queries, search)?;
         let queries = self.metric().prepare("queries", queries, None, threads, cancel)?;
@@ -50,7 +74,7 @@ impl Index {
                 }
             }
         }
-        self.name(found, search)
+        Ok(found)
     }
 
     /// About how many multiplications a search for `queries` queries takes; none if it is refused.

@@ -27,7 +27,7 @@ pub enum Pick<'a> {
 
 impl<'a> Pick<'a> {
     /// The pick of query `i`.
-    fn of(picks: &[Pick<'a>], i: usize) -> Option<Pick<'a>> {
+    pub(super) fn of(picks: &[Pick<'a>], i: usize) -> Option<Pick<'a>> {
         match picks {
             [] => None,
             [all] => Some(*all),
@@ -72,7 +72,7 @@ impl Search<'_> {
     }
 
     /// Refuses filters that do not fit `index` or the number of queries.
-    pub(super) fn expect_filters(&self, index: &Index, queries: usize) -> Result<()> {
+    pub(crate) fn expect_filters(&self, index: &Index, queries: usize) -> Result<()> {
         for (what, picks) in [("filter", self.only), ("exclude", self.except)] {
             if picks.len() > 1 && picks.len() != queries {
                 return Err(Error::Length { what, want: queries, got: picks.len() });
