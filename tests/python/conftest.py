@@ -63,7 +63,11 @@ def tiny_tokenizer() -> str:
             "post_processor": {
                 "type": "TemplateProcessing",
                 "single": frame,
-                "pair": frame,
+                "pair": [
+                    *frame,
+                    {"Sequence": {"id": "B", "type_id": 1}},
+                    {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+                ],
                 "special_tokens": {
                     word: {"id": word, "ids": [i], "tokens": [word]}
                     for i, word in ((2, "[CLS]"), (3, "[SEP]"))

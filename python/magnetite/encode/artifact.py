@@ -1,4 +1,4 @@
-"""A sealed encoder: one directory, checked byte for byte whenever it is opened."""
+"""A sealed encoder or cross-encoder: one directory, checked byte for byte when it is opened."""
 
 import hashlib
 import json
@@ -13,7 +13,9 @@ from typing import Any
 from magnetite._core import FormatError
 
 FORMAT = "magnetite artifact"
-KIND = "encoder"
+ENCODER, CROSS_ENCODER = "encoder", "cross-encoder"
+KINDS = {ENCODER: "Encoder", CROSS_ENCODER: "CrossEncoder"}
+"""What an artifact may be, and the class that loads it."""
 VERSION = 1
 """Raised when an older reader would misread the directory; `load` names the versions it knows."""
 
@@ -28,13 +30,18 @@ FILES = (GOLDEN, MODEL, WEIGHTS, TOKENIZER)
 
 ENGINES = ("onnx", "static")
 SIMILARITIES = ("cosine", "dot", "l2")
+SCORE = "score"
 MAX_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What artifact.json says about an encoder, apart from the hashes of its files."""
+    """What artifact.json says about an encoder, apart from the hashes of its files.
 
+    A cross-encoder's `dim` is 1, a score; nothing pools it, and its `similarity` is `score`.
+    """
+
+    kind: str = ENCODER
     engine: str
     """`onnx`: ONNX Runtime runs model.onnx. `static`: the Rust engine reads model.safetensors."""
     dim: int
@@ -58,10 +65,13 @@ class Manifest:
             value, wanted = getattr(self, one.name), _TYPES[one.name]
             if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
                 raise FormatError(f"{one.name} is {value!r}, which is not {_words(wanted)}")
+        if self.kind not in KINDS:
+            raise FormatError(f"kind is {self.kind!r}, not one of {sorted(KINDS)}")
         if self.engine not in ENGINES:
             raise FormatError(f"engine is {self.engine!r}, not one of {ENGINES}")
-        if self.similarity not in SIMILARITIES:
-            raise FormatError(f"similarity is {self.similarity!r}, not one of {SIMILARITIES}")
+        similarities = SIMILARITIES if self.kind == ENCODER else (SCORE,)
+        if self.similarity not in similarities:
+            raise FormatError(f"similarity is {self.similarity!r}, not one of {similarities}")
         if self.dim < 1 or self.max_tokens < 1:
             raise FormatError(
                 f"dim is {self.dim} and max_tokens {self.max_tokens}; both start at 1"
@@ -74,6 +84,7 @@ class Manifest:
 
 
 _TYPES: dict[str, Any] = {
+    "kind": str,
     "engine": str,
     "dim": int,
     "max_tokens": int,
@@ -104,16 +115,26 @@ class Artifact:
     tokenizer_fingerprint: str
 
     @classmethod
-    def load(cls, directory: str | os.PathLike[str]) -> "Artifact":
+    def load(cls, directory: str | os.PathLike[str], *, kind: str | None = None) -> "Artifact":
         """Return the artifact in `directory`, every byte of it checked.
+
+        Args:
+            directory: What `magnetite export` or `magnetite train` wrote.
+            kind: What it must be; `None` for any.
 
         Raises:
             FileNotFoundError: There is no such directory.
             FormatError: It is not an artifact, of an unknown version, or one of its files is
                 missing, truncated or changed; the message names the file and what differs.
+            ValueError: It is of another kind.
         """
         directory = Path(directory).absolute()
         manifest, files, fingerprint = _read_manifest(directory)
+        if kind is not None and manifest.kind != kind:
+            raise ValueError(
+                f"{directory} holds the kind {manifest.kind!r}, not {kind!r}; load it with "
+                f"magnetite.encode.{KINDS[manifest.kind]}"
+            )
         for name in FILES:
             _check_file(directory / name, files[name])
         return cls._of(directory, manifest, files, fingerprint)
@@ -203,10 +224,8 @@ def _read_manifest(directory: Path) -> tuple[Manifest, dict[str, dict[str, Any]]
     try:
         files = _checked_files(body["files"])
         manifest = Manifest(**{one.name: body[one.name] for one in fields(Manifest)})
-        if body["kind"] != KIND or sorted(files) != sorted(FILES):
-            raise FormatError(
-                f"holds a {body['kind']!r} of {sorted(files)}, not {KIND!r} of {FILES}"
-            )
+        if sorted(files) != sorted(FILES):
+            raise FormatError(f"lists {sorted(files)}, not {FILES}")
     except KeyError as error:
         raise FormatError(f"{path} lacks {error}") from None
     except FormatError as error:
@@ -262,9 +281,11 @@ def _sha256(path: Path) -> str:
 
 def _fingerprint(manifest: Manifest, files: Mapping[str, Any]) -> str:
     """Return the name of everything that decides a vector: weights, graph, tokenizer, prompts."""
+    kind = {} if manifest.kind == ENCODER else {"kind": manifest.kind}
     decides = ("engine", "dim", "max_tokens", "normalized", "prompts", "default_prompt")
     return _digest(
         {name: getattr(manifest, name) for name in decides}
+        | kind
         | {"files": {name: files[name]["sha256"] for name in (MODEL, WEIGHTS, TOKENIZER)}}
     )
 
@@ -273,7 +294,7 @@ def _body(manifest: Manifest, files: Mapping[str, Any], fingerprint: str) -> dic
     return {
         "format": FORMAT,
         "version": VERSION,
-        "kind": KIND,
+        "kind": manifest.kind,
         "fingerprint": fingerprint,
         "files": dict(files),
     } | asdict(manifest)

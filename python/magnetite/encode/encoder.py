@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from magnetite import _core
 from magnetite._core import FormatError
-from magnetite.encode.artifact import TOKENIZER, Artifact
+from magnetite.encode.artifact import ENCODER, TOKENIZER, Artifact
 from magnetite.encode.engines import BATCH_TOKENS, ENGINES, Done, Engine, Window, runs
 from magnetite.encode.session import Vectors
 from magnetite.text import Tokenizer, Tokens
@@ -55,8 +55,10 @@ class Encoder:
 
         Raises:
             FormatError: A file is missing, truncated or changed.
+            ValueError: The artifact is a cross-encoder.
         """
-        return cls(Artifact.load(BUILTIN if directory is None else directory), threads=threads)
+        place = BUILTIN if directory is None else directory
+        return cls(Artifact.load(place, kind=ENCODER), threads=threads)
 
     @property
     def dim(self) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from magnetite import _core
 from magnetite.encode.artifact import MODEL, WEIGHTS, Artifact
-from magnetite.encode.session import Ids, Session, Vectors, run_batches
+from magnetite.encode.session import Cells, Session, Vectors, run_batches
 from magnetite.text import Tokenizer, Tokens, pack
 
 BATCH_TOKENS = 512
@@ -156,30 +156,41 @@ class OnnxEngine:
         tokens = self._tokenizer.encode_batch(
             filling.window.texts, max_tokens=self._max_tokens, threads=threads
         )
-        return self._pack(filling, tokens, tokens.truncated, batch_tokens)
+        return self.pack(filling, tokens, tokens.truncated, batch_tokens)
 
     def encode_beside(
         self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors
     ) -> None:
         """Fill `out` as `encode_ids` does, by one batch that runs beside those of other threads."""
-        if len(out):
-            width = max(1, int(np.diff(starts).max()))
-            out[:] = self.apart.run(*_Ragged(ids, starts).fill(np.arange(len(out)), width))
+        self.run(Ragged(ids, starts), out, beside=True)
 
     def encode_ids(self, ids: NDArray[np.int32], starts: NDArray[np.int64], out: Vectors) -> None:
         """Fill `out` with the vectors of rows of ids, which the caller has cut."""
-        if len(out):
-            filling = Filling(Window([], out), threading.Lock(), lambda _: None)
-            rows = self._pack(filling, _Ragged(ids, starts), NONE, BATCH_TOKENS)
-            run_batches(self.session(rows), iter([rows]))
+        self.run(Ragged(ids, starts), out, beside=False)
 
-    def _pack(
+    def run(self, rows: "Ragged", out: Vectors, *, beside: bool) -> None:
+        """Fill `out` by one batch on one thread, `beside` others, or by as many as there should be.
+
+        The first hears no Ctrl-C.
+        """
+        if not len(out):
+            return
+        if beside:
+            width = max(1, int(np.diff(rows.starts).max()))
+            out[:] = self.apart.run(*rows.fill(np.arange(len(out)), width))
+            return
+        filling = Filling(Window([], out), threading.Lock(), lambda _: None)
+        batches = self.pack(filling, rows, NONE, BATCH_TOKENS)
+        run_batches(self.session(batches), iter([batches]))
+
+    def pack(
         self,
         filling: "Filling",
-        tokens: "Tokens | _Ragged",
+        tokens: "Tokens | Ragged",
         truncated: NDArray[np.int64],
         batch_tokens: int,
     ) -> "list[Batch]":
+        """Return batches of rows of like length that fill `filling`; `truncated` were cut."""
         lengths = np.diff(tokens.starts)
         cut = np.zeros(len(lengths), dtype=bool)
         cut[truncated] = True
@@ -215,20 +226,26 @@ class Filling:
 
 
 @dataclass
-class _Ragged:
+class Ragged:
     """Ids that came as they are; a model hears nothing of what pads them."""
 
     ids: NDArray[np.int32]
     starts: NDArray[np.int64]
+    types: NDArray[np.int32] | None = None
+    """Of the tokens of pairs."""
 
-    def fill(self, rows: NDArray[np.int64], width: int) -> tuple[Ids, Ids]:
-        """Return some rows as rectangles of ids and of ones and zeros."""
+    def fill(self, rows: NDArray[np.int64], width: int) -> Cells:
+        """Return some rows as rectangles of ids, of ones and zeros, and of types if there are."""
         mask = np.arange(width) < np.diff(self.starts)[rows, None]
-        ids = np.zeros(mask.shape, np.int64)
-        ids[mask] = np.concatenate(
-            [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]
-        )
-        return ids, mask.astype(np.int64)
+        spans = [slice(self.starts[row], self.starts[row + 1]) for row in rows]
+
+        def rectangle(values: NDArray[np.int32]) -> NDArray[np.int64]:
+            cells = np.zeros(mask.shape, np.int64)
+            cells[mask] = np.concatenate([values[span] for span in spans])
+            return cells
+
+        more = () if self.types is None else (rectangle(self.types),)
+        return rectangle(self.ids), mask.astype(np.int64), *more
 
 
 @dataclass
@@ -236,13 +253,13 @@ class Batch:
     """Some texts of a window, of like length."""
 
     filling: Filling
-    tokens: "Tokens | _Ragged"
+    tokens: "Tokens | Ragged"
     rows: NDArray[np.int64]
     width: int
     done: Done
 
-    def cells(self) -> tuple[Ids, Ids]:
-        """Return ids and mask, [n, L] each."""
+    def cells(self) -> Cells:
+        """Return ids and mask, and types where there are any, [n, L] each."""
         return self.tokens.fill(self.rows, self.width)
 
     def keep(self, vectors: Vectors) -> None:

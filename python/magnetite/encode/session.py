@@ -32,6 +32,10 @@ _live: "weakref.WeakSet[Session]" = weakref.WeakSet()
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+Cells = tuple[Ids, ...]
+"""The inputs of a graph, [n, L] each, in the order of `INPUTS`."""
+INPUTS = ("ids", "mask", "types")
+"""Types are those of the tokens of a pair; a graph may do without."""
 
 
 class Session:
@@ -58,11 +62,11 @@ class Session:
                 self._opened = _open(self.model, self.threads)
             return self._opened
 
-    def run(self, ids: Ids, mask: Ids) -> Vectors:
+    def run(self, *cells: Ids) -> Vectors:
         """Return the vectors of one batch, when it is its turn; deaf to Ctrl-C until then."""
         opened = self.open()
         with self.turns:
-            [vectors] = opened.run(["embedding"], {"ids": ids, "mask": mask})
+            [vectors] = opened.run(None, _named(opened, cells))
         return vectors  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,11 +106,17 @@ def _open(model: Path, threads: int) -> "onnxruntime.InferenceSession":
     )
 
 
+def _named(opened: "onnxruntime.InferenceSession", cells: Cells) -> dict[str, Ids]:
+    """Return those of the cells that the graph reads."""
+    read = {one.name for one in opened.get_inputs()}
+    return {name: one for name, one in zip(INPUTS, cells, strict=False) if name in read}
+
+
 class Batch(Protocol):
     """A rectangle of ids, and what becomes of its vectors."""
 
-    def cells(self) -> tuple[Ids, Ids]:
-        """Return ids and mask, [n, L] each."""
+    def cells(self) -> Cells:
+        """Return ids and mask, and types where there are any, [n, L] each."""
         ...
 
     def keep(self, vectors: Vectors) -> None:
@@ -197,10 +207,9 @@ class _Crew:
                 batch, last = item
                 if last:
                     self._room.release()
-                ids, mask = batch.cells()
+                inputs = _named(opened, batch.cells())
                 with self._session.turns:
-                    inputs = {"ids": ids, "mask": mask}
-                    [vectors] = opened.run(["embedding"], inputs, self._options)
+                    [vectors] = opened.run(None, inputs, self._options)
                 batch.keep(vectors)
         except BaseException as error:  # raised again on the caller's thread
             self._failed.append(error)

@@ -1,17 +1,23 @@
 """Whether a sealed encoder gives the same vectors on this machine as where it was sealed."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from magnetite.encode.artifact import GOLDEN
-from magnetite.encode.encoder import Encoder
+from magnetite.encode.artifact import CROSS_ENCODER, GOLDEN, Artifact
+from magnetite.encode.cross_encoder import CrossEncoder
+from magnetite.encode.encoder import BUILTIN, Encoder
 from magnetite.encode.engines import BATCH_TOKENS, Window
 from magnetite.encode.golden import Golden
 
 BOUND = 1e-4
-"""Largest difference a coordinate may show; docs/numerics.md derives what is to be expected."""
+"""Largest difference a coordinate may show; docs/numerics.md derives what is to be expected.
+
+Scores have no length: theirs is this share of the largest golden one, if that is above 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Report:
         found = ", ".join(f"{engine} {value:.1e}" for engine, value in self.deviation.items())
         verdict = "verified" if self.ok else "NOT the vectors it was sealed with"
         return (
-            f"{self.directory}: {verdict}; {self.texts} texts, max |Δ| {found}, bound {self.bound}"
+            f"{self.directory}: {verdict}; {self.texts} texts, "
+            f"max |Δ| {found}, bound {self.bound:.1g}"
         )
 
 
@@ -48,8 +55,10 @@ def verify(
     Raises:
         FormatError: A file is missing, truncated or changed.
     """
-    encoder = Encoder.load(directory, threads=threads)
-    artifact = encoder.artifact
+    artifact = Artifact.load(BUILTIN if directory is None else directory)
+    if artifact.manifest.kind == CROSS_ENCODER:
+        return _verify_scores(CrossEncoder(artifact, threads=threads))
+    encoder = Encoder(artifact, threads=threads)
     golden = Golden.read(artifact.directory / GOLDEN, encoder.dim)
     deviation = {artifact.manifest.engine: largest_difference(encoder, golden)}
     if artifact.manifest.engine != "onnx":
@@ -58,10 +67,28 @@ def verify(
     return Report(str(artifact.directory), encoder.fingerprint, len(golden.texts), deviation)
 
 
+def _verify_scores(encoder: CrossEncoder) -> Report:
+    artifact = encoder.artifact
+    golden = Golden.read(artifact.directory / GOLDEN, artifact.manifest.dim, pairs=True)
+    scores = encoder.predict(golden.pairs, show_progress=False)
+    deviation = {artifact.manifest.engine: _largest(scores[:, None] - golden.vectors)}
+    bound = BOUND * scale(golden.vectors)
+    name = str(artifact.directory)
+    return Report(name, encoder.fingerprint, len(golden.pairs), deviation, bound)
+
+
+def scale(scores: NDArray[np.float32]) -> float:
+    """Return the largest of some scores, or 1: what their differences are measured by."""
+    return max(1.0, float(np.abs(scores).max(initial=0.0)))
+
+
 def largest_difference(encoder: Encoder, golden: Golden) -> float:
     """Return the largest difference of a coordinate between `golden` and what `encoder` gives."""
     texts = [encoder.prompt(None) + text for text in golden.texts]
     vectors = np.empty_like(golden.vectors)
     encoder.engine.encode([Window(texts, vectors)], BATCH_TOKENS, lambda _: None)
-    difference = np.abs(vectors - golden.vectors)
-    return float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf")
+    return _largest(vectors - golden.vectors)
+
+
+def _largest(difference: NDArray[np.float32]) -> float:
+    return float(np.abs(difference).max(initial=0)) if np.isfinite(difference).all() else math.inf

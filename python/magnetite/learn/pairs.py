@@ -37,6 +37,33 @@ def comparable(candidates: Tensor, target: Tensor, relevant: Tensor) -> Tensor:
     return own | (~among(relevant, candidates) & (candidates >= 0))
 
 
+def fitting(facts: dict[str, Tensor]) -> Tensor:
+    """Return the numbers of the texts that fit each row: its document and what `relevant` names.
+
+    Args:
+        facts: `document_row` [n] and perhaps `relevant` [n, r].
+
+    Returns:
+        Numbers of texts, < 0 where there is none.  # [n, 1 + r]
+    """
+    own = facts["document_row"][:, None]
+    return torch.cat([own, facts["relevant"]], 1) if "relevant" in facts else own
+
+
+def strangers(candidates: Tensor, relevant: Tensor) -> Tensor:
+    """Return which of its own candidates a row is compared with: texts that do not fit it.
+
+    Args:
+        candidates: Numbers of texts, < 0 where there is none.  # [n, m]
+        relevant: Numbers of texts that fit a row, or < 0.      # [n, r]
+
+    Returns:
+        Who takes part.                                         # [n, m] bool
+    """
+    fit = (candidates[:, :, None] == relevant[:, None, :]).any(2)
+    return ~fit & (candidates >= 0)
+
+
 def near_duplicate(scores: Tensor, target: Tensor, *, margin: float) -> Tensor:
     """Return which candidates score above a row's positive by more than `margin`.
 

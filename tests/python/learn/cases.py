@@ -79,7 +79,13 @@ def tokenizer(*, special_tokens=True) -> Tokenizer:
     template = {
         "type": "TemplateProcessing",
         "single": [piece[0], {"Sequence": {"id": "A", "type_id": 0}}, piece[1]],
-        "pair": [],
+        "pair": [
+            piece[0],
+            {"Sequence": {"id": "A", "type_id": 0}},
+            piece[1],
+            {"Sequence": {"id": "B", "type_id": 1}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+        ],
         "special_tokens": {
             name: {"id": name, "ids": [special[name]], "tokens": [name]}
             for name in ("[CLS]", "[SEP]")

@@ -5,14 +5,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import cases
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from magnetite import learn
+from magnetite import encode, learn
 from magnetite.encode import Encoder
+from magnetite.encode.pairs import Pairing
 from magnetite.learn import objectives, recipes
-from magnetite.learn.encoders import embed
+from magnetite.learn.encoders import CrossEncoder, embed
 from magnetite.learn.export import export
 from magnetite.learn.export.static import QUANTIZED_BOUND
 from magnetite.learn.randomness import keyed, mix_rows
@@ -226,6 +228,9 @@ def test_each_export_equals_its_module(name, tmp_path):
     for label, module in method.float().exports().items():
         module.eval().max_tokens = module.max_tokens or 32
         export(module, tmp_path / label)
+        if isinstance(module, CrossEncoder):
+            assert_scores_of_pairs(tmp_path / label, module)
+            continue
         found = Encoder.load(tmp_path / label).encode(column.table.texts)
         padded = column.table.tokenized(module.tokenizer, 32).padded(column.rows)
         with torch.no_grad():
@@ -235,6 +240,19 @@ def test_each_export_equals_its_module(name, tmp_path):
         bound = QUANTIZED_BOUND if isinstance(module, learn.StaticEncoder) else 1e-4
         assert_close(torch.from_numpy(found), wanted, rtol=0, atol=bound)
         assert_close(torch.from_numpy(found), again, rtol=0, atol=1e-5)
+
+
+def assert_scores_of_pairs(folder: Path, module: CrossEncoder) -> None:
+    pairs = list(zip(cases.texts(9, seed=99), cases.texts(9, seed=98, high=40), strict=True))
+    found = encode.CrossEncoder.load(folder).predict(pairs)
+    rows, cut = Pairing.of(module.tokenizer, module.max_tokens).rows(pairs)
+    assert len(cut)
+    cells = rows.fill(np.arange(9), int(np.diff(rows.starts).max()))
+    with torch.no_grad():
+        wanted = module(*map(torch.from_numpy, cells))[:, 0]
+        again = learn.load(folder).eval()(*map(torch.from_numpy, cells))[:, 0]
+    assert_close(torch.from_numpy(found), wanted, rtol=1e-5, atol=1e-5)
+    assert_close(again, wanted, rtol=1e-6, atol=1e-6)
 
 
 @every_case

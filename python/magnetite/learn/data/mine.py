@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from magnetite.index import Index
-from magnetite.learn.data.columns import ABSENT, Data
+from magnetite.learn.data.columns import ABSENT, Data, Texts
 from magnetite.learn.types import Infer
 
 
@@ -26,13 +26,21 @@ def nearest(queries: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.array(hits.ids, np.int64)), torch.from_numpy(hits.scores)
 
 
+def with_mined(infer: Infer, data: Data, *, count: int, depth: int, margin: float | None) -> Data:
+    """Return the examples with the column `negatives` that `mine` finds, saved with the run."""
+    mined = infer.derive(
+        lambda: {"rows": mine(infer, data, count=count, depth=depth, margin=margin)}
+    )
+    return data.having(negatives=Texts(data.texts("document").table, mined["rows"]))
+
+
 def mine(
     infer: Infer,
     data: Data,
     *,
     count: int,
     depth: int,
-    margin: float,
+    margin: float | None,
     query: str = "query",
     document: str = "document",
 ) -> Tensor:
@@ -47,7 +55,8 @@ def mine(
         data: Examples with texts `query` and `document` of one table.
         count: How many negatives an example gets at most, hardest first.
         depth: How far down the ranking to look.
-        margin: Share of the positive's score above which a candidate is distrusted.
+        margin: Share of the positive's score above which a candidate is distrusted; `None`: the
+            labels are complete, and all are trusted.
         query: Name of the column of queries.
         document: Name of the column of documents.
 
@@ -59,8 +68,11 @@ def mine(
     asked, which = queries.rows.unique(return_inverse=True)
 
     def vectors(name: str, rows: Tensor) -> Tensor:
-        texts = type(documents)(documents.table, rows)
-        return F.normalize(infer(Data({name: texts}))[name].float(), dim=-1)
+        # Texts of like length together, so that little of what is inferred is padding.
+        lengths = torch.tensor([len(documents.table.texts[row]) for row in rows.tolist()])
+        order = lengths.argsort(stable=True)
+        found = infer(Data({name: Texts(documents.table, rows[order])}))[name].float()
+        return F.normalize(found[order.argsort()], dim=-1)
 
     query_vectors = vectors(query, asked)
     found, scores = nearest(query_vectors, vectors(document, corpus), depth)
@@ -72,7 +84,9 @@ def mine(
     if isinstance(marked, Tensor):
         relevant = torch.cat([relevant, marked], 1)
     known = (relevant[:, :, None] == candidates[:, None, :]).any(1)
-    trusted = ~known & (found[which] >= 0) & (scores <= margin * own[:, None])
+    trusted = ~known & (found[which] >= 0)
+    if margin is not None:
+        trusted &= scores <= margin * own[:, None]
     # Stable: the trusted ones first, in the order of the ranking.
     place = (~trusted).long().sort(dim=1, stable=True).indices[:, :count]
     mined = candidates.masked_fill(~trusted, ABSENT).gather(1, place)

@@ -73,23 +73,43 @@ class Backbone(nn.Module):
     def _after_padding(self) -> bool:
         return self.model.config.model_type in MASKED_POSITIONS
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    @property
+    def vocabulary(self) -> int:
+        """How many ids it knows."""
+        return int(self.model.config.vocab_size)
+
+    @property
+    def reads_types(self) -> bool:
+        """Whether it tells the first text of a pair from the second by their tokens' types."""
+        return bool(getattr(self.model.config, "type_vocab_size", 0) > 1)
+
+    def widen(self, vocabulary: int) -> None:
+        """Make room for ids up to `vocabulary`; the new ones begin as the model's own weights do.
+
+        Their values come from torch's generator, as those of a new layer.
+        """
+        if vocabulary > self.vocabulary:
+            with _quiet():
+                self.model.resize_token_embeddings(vocabulary, mean_resizing=False)
+
+    def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
         """Return the last states; those of padding mean nothing.
 
         Args:
-            ids: Token ids.  # [n, L]
-            mask: 1 on text. # [n, L]
+            ids: Token ids.                                               # [n, L]
+            mask: 1 on text.                                              # [n, L]
+            types: 0 on the first text of a pair, 1 on the second.        # [n, L]
 
         Returns:
             States.          # [n, L, d]
         """
-        positions = {}
+        more = {}
         if self._after_padding:  # from the mask, so that no text depends on its padding ids
             before = self.model.config.pad_token_id
-            positions = {"position_ids": mask.cumsum(1) * mask + before}
-        states: Tensor = self.model(
-            input_ids=ids, attention_mask=mask, **positions
-        ).last_hidden_state
+            more["position_ids"] = mask.cumsum(1) * mask + before
+        if types is not None and self.reads_types:
+            more["token_type_ids"] = types
+        states: Tensor = self.model(input_ids=ids, attention_mask=mask, **more).last_hidden_state
         return states
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from magnetite.encode.artifact import Artifact
+from magnetite.encode.artifact import CROSS_ENCODER, ENCODER, SCORE, Artifact
+from magnetite.learn.encoders.cross_encoder import CrossEncoder
 from magnetite.learn.encoders.static import StaticEncoder
 from magnetite.learn.export import folder as folders
 from magnetite.learn.export.restore import restore
@@ -56,10 +57,12 @@ def export(
         name = Path(name).name if Path(name).exists() else name  # a hub id is a name already
         own_prompts, own_default = read.prompts, read.default_prompt
         own_similarity = read.similarity
+    paired = isinstance(module, CrossEncoder)
     card = Card(
+        kind=CROSS_ENCODER if paired else ENCODER,
         tokenizer=tokenizer,
         max_tokens=_of(module, "max_tokens"),
-        similarity=similarity or own_similarity,
+        similarity=SCORE if paired else similarity or own_similarity,
         prompts=own_prompts if prompts is None else prompts,
         default_prompt=own_default if default_prompt is None else default_prompt,
         provenance={"source": name, **(provenance or {})},

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from magnetite.learn.encoders import pool
 from magnetite.learn.encoders.backbone import Backbone
+from magnetite.learn.encoders.cross_encoder import CrossEncoder, First, Markers
 from magnetite.learn.encoders.tower import Tower
 
 Pool = Callable[[Tensor, Tensor], Tensor]
@@ -83,18 +84,14 @@ def pool_names(module: nn.Module) -> list[str]:
 
 
 def describe(module: nn.Module) -> dict[str, Any]:
-    """Return what `build` needs; nothing for a module that is not a tower of known parts."""
+    """Return what `build` needs; nothing for a module that is not made of known parts."""
+    if isinstance(module, CrossEncoder):
+        return _describe_cross_encoder(module)
     if not (isinstance(module, Tower) and isinstance(module.backbone, Backbone)):
         return {}
-    head: list[dict[str, Any]] = []
-    for layer in module.head if isinstance(module.head, nn.Sequential) else [module.head]:
-        if isinstance(layer, nn.Linear):
-            shape = [layer.in_features, layer.out_features, layer.bias is not None]
-            head.append({"linear": shape})
-        elif type(layer).__module__ == "torch.nn.modules.activation":
-            head.append({"activation": type(layer).__name__})
-        elif not isinstance(layer, nn.Identity):
-            return {}
+    head = _describe_head(module.head)
+    if head is None:
+        return {}
     pooling = pool_names(module)
     if "custom" in pooling:
         return {}
@@ -104,6 +101,43 @@ def describe(module: nn.Module) -> dict[str, Any]:
         "head": head,
         "normalize": module.normalize,
     }
+
+
+def _describe_head(module: nn.Module) -> list[dict[str, Any]] | None:
+    head: list[dict[str, Any]] = []
+    for layer in module if isinstance(module, nn.Sequential) else [module]:
+        if isinstance(layer, nn.Linear):
+            shape = [layer.in_features, layer.out_features, layer.bias is not None]
+            head.append({"linear": shape})
+        elif type(layer).__module__ == "torch.nn.modules.activation":
+            head.append({"activation": type(layer).__name__})
+        elif not isinstance(layer, nn.Identity):
+            return None
+    return head
+
+
+def _describe_cross_encoder(module: CrossEncoder) -> dict[str, Any]:
+    if isinstance(module.score, Markers):
+        score: dict[str, Any] = {"markers": [module.score.query, module.score.document]}
+    else:
+        head = _describe_head(module.score.head)
+        if head is None:
+            return {}
+        score = {"head": head, "alone": isinstance(module.score.head, nn.Linear)}
+    return {"backbone": module.backbone.config, "score": score}
+
+
+def build_cross_encoder(description: dict[str, Any], *, max_tokens: int) -> CrossEncoder:
+    """Return the cross-encoder that `describe` described, with random weights."""
+    how = description["score"]
+    score: First | Markers
+    if "markers" in how:
+        score = Markers(*how["markers"])
+    else:
+        head = build_head(how["head"])
+        score = First(head[0] if how["alone"] else head)  # type: ignore[index]
+    backbone = Backbone.from_config(description["backbone"])
+    return CrossEncoder(backbone, score, max_tokens=max_tokens)
 
 
 def build(description: dict[str, Any], *, dim: int, max_tokens: int) -> Tower:

@@ -34,3 +34,6 @@ TEXTS = [
     "word " * 300,
     "Compressed inverted lists, product quantizers and exact re-scoring. " * 60,
 ]
+
+PAIRS = [(query, TEXTS[place * 7 % len(TEXTS)]) for place, query in enumerate(TEXTS)]
+"""What every sealed cross-encoder keeps the scores of: each text once on either side."""

@@ -19,11 +19,15 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from magnetite.encode.artifact import MODEL, WEIGHTS
+from magnetite.encode.session import INPUTS
 
 OPSET = 17
 """The newest that the exporter whose attention can be fused writes without conversions."""
 SMALLEST_EXTERNAL_BYTES = 1024
 """Below this a constant stays in the graph, where ONNX Runtime may read shapes from it."""
+
+TEXT = INPUTS[:2]
+"""What the graph of a single text reads."""
 
 BESIDE = "beside the graph: "
 """Begins the names of weights that the graph holds in no form, so that none is a constant's."""
@@ -32,27 +36,35 @@ BESIDE = "beside the graph: "
 class Probe(NamedTuple):
     """An input, and what the module made of it."""
 
-    ids: NDArray[np.int64]  # [n, L]
-    mask: NDArray[np.int64]  # [n, L]
+    cells: dict[str, NDArray[np.int64]]  # [n, L] each
     vectors: NDArray[np.float32]  # [n, dim]
 
 
-def trace(module: nn.Module) -> onnx.ModelProto:
-    """Return the graph `(ids, mask) -> embedding` of `module`, both axes of any size."""
+def trace(
+    module: nn.Module, *, inputs: Sequence[str] = TEXT, output: str = "embedding"
+) -> onnx.ModelProto:
+    """Return the graph of `module`, both axes of its inputs of any size.
+
+    Args:
+        module: Ids, mask and what else `inputs` names to vectors.
+        inputs: In the order of the module's arguments; one that it never reads is left out.
+        output: What the vectors are called.
+    """
     ids = torch.arange(2 * 7).reshape(2, 7) % 5
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0  # ragged, so that the branch for padding is the one that is traced
+    cells = (ids, mask, ids % 2)[: len(inputs)]
     sizes = {0: "n", 1: "length"}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         _quiet_the_exporter()
         path = Path(folder) / MODEL
         torch.onnx.export(
             module,
-            (ids, mask),
+            cells,
             path,
-            input_names=["ids", "mask"],
-            output_names=["embedding"],
-            dynamic_axes={"ids": sizes, "mask": sizes, "embedding": {0: "n"}},
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_axes={**dict.fromkeys(inputs, sizes), output: {0: "n"}},
             opset_version=OPSET,
             dynamo=False,  # its successor's attention fuses nowhere: 0 of 6 layers, 12 % slower
         )
@@ -114,8 +126,22 @@ def _count(graph: onnx.ModelProto, *kinds: str) -> int:
     return sum(counts[kind] for kind in kinds)
 
 
-def probe(module: nn.Module, vocabulary: int, max_tokens: int) -> list[Probe]:
+def probe(
+    module: nn.Module,
+    vocabulary: int,
+    max_tokens: int,
+    *,
+    inputs: Sequence[str] = TEXT,
+    ever: Sequence[int] = (),
+) -> list[Probe]:
     """Return what `module` makes of ids and ragged masks of four shapes, the longest included.
+
+    Args:
+        module: What is exported.
+        vocabulary: Ids are below it.
+        max_tokens: Of the longest row.
+        inputs: What the module reads.
+        ever: Ids without which it makes nothing of a row; each row long enough has them.
 
     Raises:
         ValueError: The module has no vector for an id that its tokenizer may give.
@@ -125,17 +151,20 @@ def probe(module: nn.Module, vocabulary: int, max_tokens: int) -> list[Probe]:
     for n, longest in ((1, 1), (1, 16), (2, 17), (8, max_tokens)):
         length = min(longest, max_tokens)
         ids = draw.integers(vocabulary, size=(n, length))
+        ids[:, : len(ever)] = ever[:length]
         kept = np.append(draw.integers(1, length, size=n - 1, endpoint=True), length)
         mask = (np.arange(length) < kept[:, None]).astype(np.int64)
+        types = (np.arange(length) >= kept[:, None] // 2).astype(np.int64) * mask
+        cells = dict(zip(inputs, (ids, mask, types), strict=False))
         try:
             with torch.inference_mode():
-                vectors = module(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+                vectors = module(*map(torch.from_numpy, cells.values())).numpy()
         except IndexError as error:
             raise ValueError(
                 f"the tokenizer gives ids up to {vocabulary - 1}, texts have up to {max_tokens} "
                 f"tokens, and the module takes fewer: {error}"
             ) from error
-        probes.append(Probe(ids, mask, vectors))
+        probes.append(Probe(cells, vectors))
     return probes
 
 
@@ -144,10 +173,13 @@ def largest_difference(graph: onnx.ModelProto, probes: Sequence[Probe]) -> float
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    return max(
-        largest(session.run(["embedding"], {"ids": one.ids, "mask": one.mask})[0] - one.vectors)
-        for one in probes
-    )
+    read = {one.name for one in session.get_inputs()}
+
+    def run(cells: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        fed = {name: one for name, one in cells.items() if name in read}
+        return session.run(None, fed)[0]  # type: ignore[no-any-return]
+
+    return max(largest(run(one.cells) - one.vectors) for one in probes)
 
 
 def largest(difference: NDArray[np.float32]) -> float:

@@ -1,21 +1,31 @@
 """A sealed transformer as a module that can be trained on."""
 
+from typing import Any
+
 from safetensors.torch import load_file
 from torch import Tensor
 
 from magnetite._core import FormatError
-from magnetite.encode.artifact import MANIFEST, TOKENIZER, WEIGHTS, Artifact
+from magnetite.encode.artifact import (
+    CROSS_ENCODER,
+    MANIFEST,
+    TOKENIZER,
+    WEIGHTS,
+    Artifact,
+    Manifest,
+)
+from magnetite.learn.encoders.cross_encoder import CrossEncoder
 from magnetite.learn.encoders.tower import Tower
-from magnetite.learn.export.describe import build
+from magnetite.learn.export.describe import build, build_cross_encoder
 from magnetite.text import Tokenizer
 
 
-def restore(artifact: Artifact) -> Tower:
-    """Return the tower that was sealed, its weights bit for bit.
+def restore(artifact: Artifact) -> Tower | CrossEncoder:
+    """Return the tower or cross-encoder that was sealed, its weights bit for bit.
 
     Raises:
         FormatError: artifact.json does not say how its module is built, as for modules that are
-            not a `Tower` of known parts.
+            not made of known parts.
     """
     manifest, path = artifact.manifest, artifact.directory / MANIFEST
     description = dict(manifest.module)
@@ -23,7 +33,7 @@ def restore(artifact: Artifact) -> Tower:
     if not places:
         raise FormatError(f"{path} does not say how its module is built; train the original module")
     try:
-        tower = build(description, dim=manifest.dim, max_tokens=manifest.max_tokens)
+        tower = _built(manifest, description)
         constants = load_file(artifact.directory / WEIGHTS)
         tower.load_state_dict(
             {
@@ -35,6 +45,12 @@ def restore(artifact: Artifact) -> Tower:
         raise FormatError(f"{path} describes no module that its weights fit: {error}") from error
     tower.tokenizer = Tokenizer.load(artifact.directory / TOKENIZER)
     return tower
+
+
+def _built(manifest: Manifest, description: dict[str, Any]) -> Tower | CrossEncoder:
+    if manifest.kind == CROSS_ENCODER:
+        return build_cross_encoder(description, max_tokens=manifest.max_tokens)
+    return build(description, dim=manifest.dim, max_tokens=manifest.max_tokens)
 
 
 def _taken(

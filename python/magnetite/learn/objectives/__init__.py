@@ -9,6 +9,7 @@ from magnetite.learn.objectives.geometry import (
     spread,
     uniformity,
 )
+from magnetite.learn.objectives.ranking import mean_kept, pairwise, pointwise
 
 __all__ = [
     "alignment",
@@ -19,6 +20,9 @@ __all__ = [
     "info_nce",
     "listwise_kl",
     "margin_mse",
+    "mean_kept",
+    "pairwise",
+    "pointwise",
     "principal",
     "spread",
     "sup_con",

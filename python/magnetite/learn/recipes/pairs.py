@@ -17,16 +17,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from magnetite.learn.data import Data, Texts
-from magnetite.learn.data.mine import mine
+from magnetite.learn.data import Data
+from magnetite.learn.data.mine import with_mined
 from magnetite.learn.encoders import embed
 from magnetite.learn.method import Method
 from magnetite.learn.objectives import info_nce
-from magnetite.learn.pairs import comparable, own_row
-from magnetite.learn.randomness import uniform
+from magnetite.learn.pairs import comparable, fitting, own_row
 from magnetite.learn.types import Batch, Embedder, Embeddings, Facts, Infer, Losses, Padded, Phase
+from magnetite.learn.views import picked, some
 
 
 @dataclass(frozen=True)
@@ -55,19 +54,16 @@ class Pairs(Method):
             return Phase(data)
         if k > self.config.mining_rounds:
             return None
-        settings = self.config
-        mined = infer.derive(
-            lambda: {
-                "rows": mine(
-                    infer,
-                    data,
-                    count=settings.negatives,
-                    depth=settings.mining_depth,
-                    margin=settings.mining_margin,
-                )
-            }
+        config = self.config
+        return Phase(
+            with_mined(
+                infer,
+                data,
+                count=config.negatives,
+                depth=config.mining_depth,
+                margin=config.mining_margin,
+            )
         )
-        return Phase(data.having(negatives=Texts(data.texts("document").table, mined["rows"])))
 
     def draw(self, batch: Batch) -> Batch:
         """Return the batch with some of each query's hard negatives, drawn anew each step."""
@@ -75,10 +71,8 @@ class Pairs(Method):
         if not isinstance(texts, Padded):
             return batch
         rows = batch.facts["negatives_row"]
-        luck = uniform(batch.facts["key"], rows.shape[1]).masked_fill(rows < 0, -1.0)
-        chosen = luck.topk(min(self.config.negatives, rows.shape[1]), dim=1).indices
-        wide = chosen[..., None].expand(-1, -1, texts.ids.shape[-1])
-        drawn = Padded(texts.ids.gather(1, wide), texts.mask.gather(1, wide)).trimmed()
+        chosen = some(rows, batch.facts["key"], self.config.negatives)
+        drawn = picked(texts, chosen)
         return batch.having(
             inputs={"negatives": drawn}, facts={"negatives_row": rows.gather(1, chosen)}
         )
@@ -98,15 +92,10 @@ class Pairs(Method):
             candidates = torch.cat([candidates, facts["negatives_row"].flatten()])
         scores = z["query"] @ documents.T / self.config.temperature
         target = own_row(z["query"])
-        keep = comparable(candidates, target, self._relevant(facts))
+        keep = comparable(candidates, target, fitting(facts))
         losses = {"query": info_nce(scores, target, keep=keep).mean()}
         if self.config.symmetric:
             n = len(target)
             back = info_nce(scores[:, :n].T, target, keep=keep[:, :n].T).mean()
             losses = {"query": losses["query"] / 2, "document": back / 2}
         return losses
-
-    @staticmethod
-    def _relevant(facts: Facts) -> Tensor:
-        own = facts["document_row"][:, None]
-        return torch.cat([own, facts["relevant"]], 1) if "relevant" in facts else own

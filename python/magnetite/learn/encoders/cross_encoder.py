@@ -1,0 +1,131 @@
+"""Two texts read together, scored by one number."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Self
+
+from torch import Tensor, nn
+
+from magnetite.learn.encoders import pool
+from magnetite.learn.encoders.backbone import Backbone
+from magnetite.learn.encoders.markers import before_each, with_markers
+from magnetite.learn.encoders.tower import Tower
+from magnetite.learn.types import Embedder
+from magnetite.text import Tokenizer
+
+
+class Markers(nn.Module):
+    """⟨h_query, h_document⟩: states of marker tokens, the mean of those of each side.
+
+    With two markers around a mention and one behind a title this is ANNCUR's [EMB]:
+    ⟨(h_start + h_end) / 2, h_title⟩. A row without a side's markers scores 0.
+
+    Attributes:
+        query: Ids of the markers of queries.
+        document: Ids of the markers of documents.
+    """
+
+    def __init__(self, query: Sequence[int], document: Sequence[int]) -> None:
+        super().__init__()
+        self.query, self.document = list(query), list(document)
+
+    def forward(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return one score a row."""  # [n, L, d], [n, L], [n, L] -> [n, 1]
+        query, document = (
+            pool.mean(states, _among(ids, some) & mask.bool())
+            for some in (self.query, self.document)
+        )
+        return (query * document).sum(1, keepdim=True)
+
+
+def _among(ids: Tensor, some: Sequence[int]) -> Tensor:
+    # Not torch.isin: ONNX has no such operator.
+    found = ids == some[0]
+    for token in some[1:]:
+        found = found | (ids == token)
+    return found
+
+
+class First(nn.Module):
+    """A head on the state of the first token: the usual [CLS] score.
+
+    Attributes:
+        head: States to scores.  # [n, d] -> [n, 1]
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002
+        """Return one score a row."""  # [n, L, d], [n, L], [n, L] -> [n, 1]
+        score: Tensor = self.head(states[:, 0])
+        return score
+
+
+class CrossEncoder(Embedder):
+    """Token ids of a pair to its score: backbone and scorer.
+
+    Attributes:
+        backbone: Ids, mask and types to states.        # [n, L] -> [n, L, d]
+        score: States, ids and mask to scores.          # [n, L, d], [n, L], [n, L] -> [n, 1]
+        dim: 1: a pair's vector is its score.
+        tokenizer: What the ids come from; its template has a pair.
+        max_tokens: Of a pair.
+    """
+
+    dim = 1
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        score: First | Markers,
+        *,
+        tokenizer: Tokenizer | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.score = score
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+
+    @classmethod
+    def over(cls, tower: Tower, markers: Sequence[str] = (), *, in_text: bool = False) -> Self:
+        """Return a cross-encoder that begins with a copy of the tower's transformer.
+
+        Args:
+            tower: An encoder that is a transformer.
+            markers: Words that score by their states: the last stands for documents, the others
+                for queries. None: a new linear layer scores the first state.
+            in_text: The texts hold the markers; else the one of each side is put before it.
+
+        Raises:
+            ValueError: The tower is no transformer or has no tokenizer; one marker alone.
+        """
+        if not isinstance(tower.backbone, Backbone) or not isinstance(tower.tokenizer, Tokenizer):
+            raise ValueError(
+                "a cross-encoder begins with a transformer and its tokenizer; got a tower of "
+                f"{type(tower.backbone).__name__}"
+            )
+        backbone, tokenizer = deepcopy(tower.backbone), tower.tokenizer
+        if not markers:
+            head = First(nn.Linear(backbone.dim, 1))
+            return cls(backbone, head, tokenizer=tokenizer, max_tokens=tower.max_tokens)
+        if len(markers) < 2 or (len(markers) > 2 and not in_text):
+            raise ValueError(
+                f"markers {list(markers)}: wanted one for queries and one for documents; more for "
+                "queries only with in_text, where the texts hold them"
+            )
+        tokenizer = with_markers(tokenizer, markers)
+        if not in_text:
+            tokenizer = before_each(tokenizer, *markers)
+        backbone.widen(tokenizer.vocab_size)
+        *query, document = (int(tokenizer.token_to_id(one) or 0) for one in markers)
+        score = Markers(query, [document])
+        return cls(backbone, score, tokenizer=tokenizer, max_tokens=tower.max_tokens)
+
+    def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
+        """Return one score a row."""  # [n, L], [n, L], [n, L] -> [n, 1]
+        score: Tensor = self.score(self.backbone(ids, mask, types), ids, mask)
+        return score
