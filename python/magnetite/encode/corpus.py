@@ -1,9 +1,9 @@
 """The vectors of a corpus larger than memory: read, encoded and written at the same time."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -74,8 +74,11 @@ class _Work:
 
     def __post_init__(self) -> None:
         # More than can be under way at once, so that `windows` waits for writes alone: these end,
-        # whereas nobody makes ready what a run that fails leaves behind.
-        self._room = threading.Semaphore(self.encoder.threads + WAITING)
+        # whereas nobody makes ready what a run that fails leaves behind. A queue and no semaphore,
+        # whose lock a Ctrl-C may leave taken.
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self.encoder.threads + WAITING):
+            self._room.put(None)
 
     def windows(self, texts: Iterable[Text]) -> Iterator[Window]:
         """Give the parts that are still to be made, each with what puts it on the disk."""
@@ -85,7 +88,7 @@ class _Work:
                 self.written.resumed += len(window)
                 self.progress(Done(len(window)))
                 continue
-            self._room.acquire()
+            self._room.get()
             self.settle(whole=False)
             out = np.empty((len(window), self.encoder.dim), np.float32)
             yield Window(
@@ -97,7 +100,7 @@ class _Work:
             try:
                 self.parts.write(number, texts, out)
             finally:
-                self._room.release()
+                self._room.put(None)
 
         return lambda: self.writes.append(self.writer.submit(write))
 

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -136,6 +136,7 @@ def run_batches(session: Session, windows: Iterator[Sequence[Batch]]) -> None:
     """
     crew = _Crew(session)
     try:
+        crew.start()
         while crew.wants_more():
             window = next(windows, None)
             if window is None:
@@ -148,7 +149,12 @@ def run_batches(session: Session, windows: Iterator[Sequence[Batch]]) -> None:
 
 
 class _Crew:
-    """Threads that run batches one after the other, each on its own."""
+    """Threads that run batches one after the other, each on its own.
+
+    The caller waits on queues alone. Ctrl-C may strike it between any two steps of the interpreter,
+    also where it has just taken the lock of a semaphore or an event and not yet entered the block
+    that gives it back: the threads would then wait for ever, and the process with them.
+    """
 
     def __init__(self, session: Session) -> None:
         import onnxruntime
@@ -156,19 +162,26 @@ class _Crew:
         self._session = session
         self._options = onnxruntime.RunOptions()
         self._todo: SimpleQueue[tuple[Batch, bool] | None] = SimpleQueue()
-        self._room = threading.Semaphore(AHEAD)
+        self._room: SimpleQueue[None] = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self._failed: list[BaseException] = []
-        # Not `join`: interrupted, that of CPython 3.11 and 3.12 takes a running thread for ended,
-        # and the process then leaves without it, in the middle of the graph.
-        self._ended = [threading.Event() for _ in range(session.at_once)]
-        for ended in self._ended:
-            name = "magnetite-encode"
-            threading.Thread(target=self._work, args=(ended,), name=name).start()
+        self._threads = 0
+        """That have begun and of whose end nobody has heard."""
+
+    def start(self) -> None:
+        """Begin as many threads as the session runs at once, and make room for some windows."""
+        for _ in range(self._session.at_once):
+            self._threads += 1
+            # Not to be joined: interrupted, `join` of CPython 3.11 and 3.12 takes a running thread
+            # for ended, and the process then leaves without it, in the middle of the graph.
+            threading.Thread(target=self._work, name="magnetite-encode").start()
+        for _ in range(AHEAD):
+            self._room.put(None)
 
     def wants_more(self) -> bool:
         """Wait until no more than one window waits; False if a run has failed."""
         while not self._failed:
-            if self._room.acquire(timeout=POLL_S):
+            if _taken(self._room, POLL_S):
                 return True
         return False
 
@@ -177,14 +190,13 @@ class _Crew:
         for place, batch in enumerate(window, 1):
             self._todo.put((batch, place == len(window)))
         if not window:
-            self._room.release()
+            self._room.put(None)
 
     def finish(self) -> None:
         """Return when all that was taken is done; raise what a thread raised."""
         self._dismiss()
-        for ended in self._ended:
-            while not ended.wait(POLL_S):
-                pass
+        while self._threads:
+            self._threads -= _taken(self._ended, POLL_S)
         if self._failed:
             raise self._failed[0]
 
@@ -193,20 +205,20 @@ class _Crew:
         self._options.terminate = True
         self._dismiss()
         end = time.monotonic() + GRACE_S
-        for ended in self._ended:
-            ended.wait(max(0.0, end - time.monotonic()))
+        while self._threads and (left_s := end - time.monotonic()) > 0:
+            self._threads -= _taken(self._ended, left_s)
 
     def _dismiss(self) -> None:
-        for _ in self._ended:
+        for _ in range(self._threads):
             self._todo.put(None)
 
-    def _work(self, ended: threading.Event) -> None:
+    def _work(self) -> None:
         try:
             opened = self._session.open()  # here, since it takes long and hears no Ctrl-C
             while (item := self._todo.get()) is not None and not self._options.terminate:
                 batch, last = item
                 if last:
-                    self._room.release()
+                    self._room.put(None)
                 inputs = _named(opened, batch.cells())
                 with self._session.turns:
                     [vectors] = opened.run(None, inputs, self._options)
@@ -215,4 +227,13 @@ class _Crew:
             self._failed.append(error)
             self._options.terminate = True
         finally:
-            ended.set()
+            self._ended.put(None)
+
+
+def _taken(queue: SimpleQueue[None], wait_s: float) -> bool:
+    """Take one from `queue`; False if none comes so soon."""
+    try:
+        queue.get(timeout=wait_s)
+    except Empty:
+        return False
+    return True

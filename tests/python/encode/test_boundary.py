@@ -1,6 +1,7 @@
 """What programs do to an encoder: interrupt it, fork it, pickle it, call it from everywhere."""
 
 import copy
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -136,6 +137,46 @@ def test_ctrl_c_returns_at_once(request, engine, texts, after_s, prompt_s):
         if delays[-1] <= prompt_s:
             return
     pytest.fail(f"Ctrl-C took {delays} s")
+
+
+def interrupted_at(step, work):
+    """Do `work` with a Ctrl-C before that step of the interpreter in what waits for the threads."""
+    left = step
+
+    def trace(frame, event, _):
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("encode/session.py"):
+            return None
+        frame.f_trace_opcodes = True
+        left -= event == "opcode"
+        if left == 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def test_ctrl_c_at_any_step_leaves_no_thread_behind(tiny_artifact):
+    encoder = Encoder.load(tiny_artifact, threads=2)
+    texts = TEXTS * 200
+    encoder.encode(texts)
+    every = 1 if "MAGNETITE_TEST_FULL" in os.environ else 41
+    for step in itertools.count(1, every):
+        if not interrupted_at(step, lambda: encoder.encode(texts)):
+            break
+        end = time.monotonic() + 20
+        while any(thread.name == "magnetite-encode" for thread in threading.enumerate()):
+            assert time.monotonic() < end, f"after a Ctrl-C at step {step}"
+            time.sleep(0.001)
+    assert step > 100
 
 
 def test_an_encoder_of_another_thread_stops_at_its_own_pace(tiny_artifact):
