@@ -12,6 +12,7 @@ _VERBS = {  # verb -> what `magnetite --help` says of it; its module holds `comm
     "index": "Fill or update a collection from a corpus.",
     "search": "Show the documents that answer a query.",
     "eval": "Judge encoders on a BEIR folder or a similarity file.",
+    "cur": "Search by a slow judge, for a fixed number of its calls.",
     "serve": "Answer over HTTP: vectors, searches, and a page to try them.",
     "bench": "Time vector search beside other libraries, on your vectors.",
     "demo": "Do all of it on real text: SciFact, offline.",

@@ -82,7 +82,7 @@ def test_residual_factors_are_the_gaussian_process_they_say(monkeypatch):
     scale = np.abs(together).max()
     np.testing.assert_allclose(rows @ rows.T, together, atol=1e-5 * scale)  # rows are float32
     assert made.noise == pytest.approx(noise)
-    priors = factors.prior(made.arrays, asked[30:])
+    priors = factors.prior(made.arrays, asked[30:], len(asked) - 30)
     picked = np.arange(0, 300, 7)
     for query, prior, vector in zip(scores[30:], priors, asked[30:], strict=True):
         mean = expected(vector)
@@ -120,8 +120,8 @@ def test_all_columns_and_the_leading_ones_say_the_same_where_nothing_is_left_out
     every = residual(scores, asked, found, rank=None)
     turned = residual(scores, asked, found, rank=33)  # 34 columns, of which the residuals lack one
     vector = asked[3:4] * 0.5
-    wide = every.rows.astype(float) @ factors.prior(every.arrays, vector)[0]
-    slim = turned.rows.astype(float) @ factors.prior(turned.arrays, vector)[0]
+    wide = every.rows.astype(float) @ factors.prior(every.arrays, vector, 1)[0]
+    slim = turned.rows.astype(float) @ factors.prior(turned.arrays, vector, 1)[0]
     assert turned.rows.shape[1] == 33
     np.testing.assert_allclose(slim, wide, atol=1e-4)
 
@@ -149,7 +149,7 @@ def test_the_prior_of_encoder_rows_is_the_calibrated_dot_product():
     wanted = np.polyfit((asked @ found.T).ravel(), scores.ravel(), 1)
     np.testing.assert_allclose((slope, intercept), wanted)
     made = of_encoder(found, slope=slope, intercept=intercept)
-    prior = factors.prior(made.arrays, asked)
+    prior = factors.prior(made.arrays, asked, len(asked))
     np.testing.assert_allclose(
         made.rows @ prior.T, (slope * asked @ found.T + intercept).T, atol=1e-5
     )
@@ -182,3 +182,17 @@ def test_bad_matrices_are_refused():
 def test_a_belief_that_leaves_no_room_is_refused(bad):
     with pytest.raises(ValueError, match="expected encoder between 0 and 1"):
         Belief(**bad)
+
+
+def test_without_an_encoder_the_prior_is_what_all_queries_like():
+    scores, _, _ = world()
+    made = residual(scores, np.empty((40, 0)), np.empty((300, 0)), rank=None)
+    (prior,) = factors.prior(made.arrays, None, 1)
+    np.testing.assert_allclose(made.rows.astype(float) @ prior, scores.mean(axis=0), atol=1e-5)
+
+
+def test_factors_that_begin_with_an_encoder_ask_for_its_vectors():
+    made = residual(*world())
+    with pytest.raises(ValueError, match="give vectors="):
+        factors.prior(made.arrays, None, 3)
+    assert factors.prior(of_matrix(world()[0]).arrays, None, 3) is None

@@ -78,7 +78,7 @@ def test_a_new_item_is_solved_as_the_others_were():
 def test_the_prior_is_the_encoder_on_the_scale_of_scores():
     asked, found, scores = world()
     made = sparse.trained(observed(asked, found, scores, per_item=60), asked, found, strength=1e12)
-    guess = made.rows.astype(float) @ factors.prior(made.arrays, asked).T
+    guess = made.rows.astype(float) @ factors.prior(made.arrays, asked, len(asked)).T
     assert guess.mean() == pytest.approx(scores.mean(), rel=1e-5)
     assert guess.std() == pytest.approx(scores.std(), rel=1e-5)
 
@@ -116,7 +116,7 @@ def test_adapters_learn_the_scores_and_take_new_items():
     arrays = fit(asked[held.plan.queries], found[:150], rows, columns, wanted, **settings)
     again = fit(asked[held.plan.queries], found[:150], rows, columns, wanted, **settings)
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
-    guess = factors.prior(arrays, asked[50:]) @ factors.new_rows(arrays, None, found[150:]).T
+    guess = factors.prior(arrays, asked[50:], 10) @ factors.new_rows(arrays, None, found[150:]).T
     plain = asked[50:] @ found[150:].T
     new = scores[50:, 150:].ravel()
     assert np.corrcoef(guess.ravel(), new)[0, 1] > np.corrcoef(plain.ravel(), new)[0, 1] + 0.05

@@ -230,6 +230,6 @@ def _leading(gram: Floats, rank: int) -> Floats:  # [d, rank]
 
 def _finite(values: ArrayLike, name: str) -> Floats:
     array = np.asarray(values, np.float64)
-    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+    if array.ndim != 2 or not len(array) or not np.isfinite(array).all():
         raise ValueError(f"{name} must be a matrix of finite numbers; got the shape {array.shape}")
     return array

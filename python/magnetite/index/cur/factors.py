@@ -62,18 +62,32 @@ def new_rows(
     return rows.astype(np.float32)
 
 
-def prior(arrays: Arrays, vectors: Floats | None) -> Floats | None:  # [m, d]
+def prior(
+    arrays: Arrays,
+    vectors: Floats | None,  # [m, dim]
+    queries: int,
+) -> Floats | None:  # [m, d]
     """Return what is believed of queries before any call; None where nothing is.
 
     Args:
         arrays: Of the factors.
-        vectors: Of the queries, by the encoder.  # [m, dim]
+        vectors: Of the queries, by the encoder that the factors were made with.
+        queries: How many.
+
+    Raises:
+        ValueError: The factors begin with an encoder, and no vectors are given.
     """
-    if "query_w1" in arrays:
-        return None if vectors is None else adapted(arrays, "query", vectors)
-    if "weights" not in arrays or vectors is None:
+    if not {"query_w1", "weights"} & set(arrays):
         return None
-    found: Floats = vectors @ arrays["weights"] + arrays.get("bias", 0.0)
+    alone = "weights" in arrays and not len(arrays["weights"])
+    if vectors is None and not alone:
+        raise ValueError(
+            "this index begins with its encoder: give vectors=, the encoder's of the queries"
+        )
+    given = np.empty((queries, 0)) if vectors is None else np.asarray(vectors, np.float64)
+    if "query_w1" in arrays:
+        return adapted(arrays, "query", given)
+    found: Floats = given @ arrays["weights"] + arrays.get("bias", 0.0)
     return found
 
 
