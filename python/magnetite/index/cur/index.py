@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from magnetite.index.arguments import Filter, Ids
     from magnetite.index.cur.asking import Paid
+    from magnetite.index.cur.build import Encodes, Method
     from magnetite.index.cur.hits import CurHits
     from magnetite.index.dense import Storage
 
@@ -138,6 +139,89 @@ class CurIndex:
             kept.write(place, about)
         given = None if items is None else dict(zip(called, items, strict=True))
         return cls.open(path, items=given, writable=True)
+
+    @classmethod
+    def build(
+        cls,
+        score: object,
+        items: Sequence[Any],
+        queries: Sequence[Any],
+        *,
+        method: Method = "corrected",
+        encoder: Encodes | None = None,
+        ids: Ids | None = None,
+        calls: int | None = None,
+        per_query: int | None = None,
+        per_item: int | None = None,
+        budget: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        scorer: str | None = None,
+        storage: Storage = "f32",
+        seed: int = 0,
+        threads: int | None = None,
+        show_progress: bool | None = None,
+    ) -> CurIndex:
+        """Return an index of items that `score` likes, once it has scored some pairs.
+
+        Args:
+            score: A callable `(query, items) -> scores`, or a CrossEncoder.
+            items: Whatever the scorer takes for an item; text, if it is to be saved.
+            queries: A hundred to some thousand like those to come; no labels are needed.
+            method: `corrected`, the default: the encoder is a prior, and what the queries say of
+                all items corrects it; works without an encoder, too. `adacur`: these scores as they
+                are. `axn`: the encoder's vectors, calibrated. `mf_trns`: these, trained on the
+                scores of some items. `mf_ind`: adapters so trained (needs the extra `learn`), which
+                take new items without a call.
+            encoder: What has `encode`, or a pair of arrays: vectors of queries and of items.
+            ids: Names of the items; by default 0 to n − 1.
+            calls: The most pairs to pay for. `corrected` and `adacur` score all items for as many
+                queries as that affords, the others fewer pairs of each.
+            per_query: For the other methods: the items nearest to each query, 100 by default.
+            per_item: Or the queries nearest to each item.
+            budget: Choose settings for searches of so many calls, on the queries; takes a while.
+            checkpoint: Folder of the scores, which outlive the process: the same call goes on.
+            path: Directory of the index, open for writing; None keeps it in memory.
+            scorer: Name of the scorer; by default its `fingerprint`, if it has one.
+            storage: How factors are kept, as in `Index.build`.
+            seed: The same seed and scores give the same index.
+            threads: As in `resolve_threads`.
+            show_progress: Show calls done, rate and time left; by default on a terminal.
+
+        Raises:
+            ScorerError: The scorer failed; with a `checkpoint` what was paid for is kept.
+            ValueError: A method without what it needs; the message says what.
+        """
+        from magnetite.index.cur.build import Limits, prepare  # it searches an index to tune one
+
+        made = prepare(
+            score,
+            items,
+            queries,
+            method=method,
+            encoder=encoder,
+            plan=Limits(calls, per_query, per_item, seed),
+            budget=budget,
+            checkpoint=checkpoint,
+            scorer=scorer,
+            threads=threads,
+            show_progress=show_progress,
+        )
+        return cls.create(
+            path,
+            made.factors.rows,
+            ids,
+            items=items,
+            method=method,
+            storage=storage,
+            scorer=made.scorer,
+            encoder=made.encoder,
+            queries=made.anchors,
+            arrays=made.factors.arrays,
+            settings=made.settings,
+            seed=seed,
+            threads=threads,
+        )
 
     @classmethod
     def open(
@@ -346,8 +430,9 @@ class CurIndex:
         own |= {name: value for name, value in given.items() if value is not None}
         sizes = plans.sizes(budget, own["rounds"], own["split"])
         self._expect(k, budget, sizes[0])
-        if prior is None and vectors is not None:
-            prior = factors.prior(self._about.arrays, np.atleast_2d(np.asarray(vectors, float)))
+        if prior is None:
+            given_vectors = None if vectors is None else np.atleast_2d(np.asarray(vectors, float))
+            prior = factors.prior(self._about.arrays, given_vectors, len(asked))
         name, given_u = ("vectors", vectors) if prior is None else ("prior", prior)
         known = plans.known(given_u, name, len(asked), self.dim)
         only = arguments.picks(filter, "filter", len(asked))
