@@ -2,7 +2,7 @@
 
     python benches/python/cur.py BLOCK.npz ... [--plot FILE.svg] [--json FILE]
 
-The same options; see `magnetite cur eval --help`.
+The same options; see `magnetite cur eval --help`. `judges.py` makes blocks.
 """
 
 import sys
@@ -10,4 +10,7 @@ import sys
 from magnetite.cli import main
 
 if __name__ == "__main__":
-    main(["cur", "eval", *sys.argv[1:]])
+    if len(sys.argv) == 1:
+        print("no blocks given: benches/python/judges.py trains judges and stores their scores")
+    else:
+        main(["cur", "eval", *sys.argv[1:]])

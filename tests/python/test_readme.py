@@ -33,3 +33,14 @@ def test_the_collection_of_the_readme_finds_the_magnet(capsys):
 def test_the_page_on_collections_finds_the_magnet(capsys):
     exec(blocks("docs/collection.md")[0], {})
     assert "iron {'tags': ['physics'], 'year': 2021}" in capsys.readouterr().out
+
+
+def test_the_judge_of_the_readme_finds_its_best_in_twelve_calls(capsys):
+    [example] = [block for block in blocks("README.md") if "CurIndex" in block]
+    exec(example, {})
+    assert capsys.readouterr().out.startswith("['Magnets lift iron.', ")
+
+
+def test_the_page_on_judges_finds_glass(capsys):
+    exec(blocks("docs/cur.md")[0], {})
+    assert capsys.readouterr().out.startswith("['glass that breaks'")

@@ -177,7 +177,7 @@ def search(
             min(k, spent),
             spent,
             score=_judge(judge, threads),
-            vectors=encoder.encode([query]),
+            vectors=encoder.encode_query([query]),
             threads=threads,
         )
         count = int(hits.counts[0])

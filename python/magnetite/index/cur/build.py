@@ -32,7 +32,7 @@ Encodes: TypeAlias = "HasEncode | tuple[ArrayLike, ArrayLike]"
 
 @runtime_checkable
 class HasEncode(Protocol):
-    """An encoder: text in, vectors out."""
+    """An encoder: text in, vectors out; `encode_query` and `encode_document` are used if there."""
 
     def encode(self, texts: Sequence[Any]) -> ArrayLike:
         """Return one vector a text."""
@@ -175,11 +175,12 @@ def _vectors(
                 f"method={method!r} needs an encoder; give encoder=, or another method"
             )
         return np.empty((len(queries), 0)), np.empty((len(items), 0))
-    both = (
-        (encoder.encode(queries), encoder.encode(items))
-        if isinstance(encoder, HasEncode)
-        else encoder
-    )
+    if isinstance(encoder, HasEncode):
+        ask = getattr(encoder, "encode_query", encoder.encode)
+        read = getattr(encoder, "encode_document", encoder.encode)
+        both = (ask(queries), read(items))
+    else:
+        both = encoder
     asked, found = (np.asarray(one, np.float64) for one in both)
     for vectors, things, what in ((asked, queries, "queries"), (found, items, "items")):
         if vectors.ndim != 2 or len(vectors) != len(things):

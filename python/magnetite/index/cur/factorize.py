@@ -61,10 +61,10 @@ def calibrated(scores: ArrayLike, dots: ArrayLike) -> tuple[float, float]:
 class Belief:
     """How much is believed of what, before a call is made."""
 
-    encoder: float = 0.5
+    encoder: float = 0.6
     """Part of the variance around the prior that follows the encoder's own dot products; the rest
     follows how the anchor queries' scores vary together."""
-    noise: float = 0.5
+    noise: float = 2.0
     """Variance that no row explains, as a part of that variance."""
     level: float = 0.1
     """Variance of a query's mean score, and of its taste for what is liked by all, likewise."""

@@ -130,7 +130,7 @@ def tune(
     *,
     budget: int,
     ks: Sequence[int] = (1, 10, 50, 100),
-    folds: int = 2,
+    folds: int = 4,
     most: int = 200,
     seed: int = 0,
     threads: int | None = None,

@@ -176,7 +176,7 @@ def corrected(budget: int, anchors: int) -> list[Way]:
     return [
         Corrected(belief=Belief(encoder=encoder, noise=noise))
         for encoder in (0.3, 0.6, 0.9)
-        for noise in (0.3, 1.0, 3.0)
+        for noise in (0.5, 2.0, 8.0)
     ]
 
 
