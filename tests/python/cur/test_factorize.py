@@ -50,7 +50,7 @@ def written_out(scores, asked, found, belief, learned):
     dots = (asked - middle) @ (found - centre).T
     free = scores - mean
     free = free - free.mean(1, keepdims=True)
-    slope = (dots * free).sum() / (dots**2).sum()
+    slope = belief.slope * (dots * free).sum() / (dots**2).sum()
     left = scores - mean - slope * (asked - middle) @ found.T
     spread = (left**2).mean()
 
@@ -73,7 +73,7 @@ def ridge(asked, left, strength):
 
 def test_residual_factors_are_the_gaussian_process_they_say(monkeypatch):
     scores, asked, found = world()
-    belief = Belief(encoder=0.4, noise=0.2, level=0.3)
+    belief = Belief(encoder=0.4, noise=0.2, level=0.3, slope=1.5)
     monkeypatch.setattr("magnetite.index.cur.factorize.STRENGTHS", (3.0,))
     made = residual(scores[:30], asked[:30], found, belief=belief, rank=None)
     learned = ridge(asked[:30], None, 3.0)
@@ -158,7 +158,7 @@ def test_the_prior_of_encoder_rows_is_the_calibrated_dot_product():
 def test_every_part_of_a_belief_changes_something():
     scores, asked, found = world()
     base = residual(scores, asked, found)
-    for belief in (Belief(encoder=0.2), Belief(level=0.4)):
+    for belief in (Belief(encoder=0.2), Belief(level=0.4), Belief(slope=2.0)):
         assert not np.allclose(residual(scores, asked, found, belief=belief).rows, base.rows)
     assert residual(scores, asked, found, belief=Belief(noise=0.1)).noise < base.noise
 
@@ -177,7 +177,7 @@ def test_bad_matrices_are_refused():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"encoder": 0.0}, {"encoder": 1.0}, {"noise": 0.0}, {"level": 0.0}]
+    "bad", [{"encoder": 0.0}, {"encoder": 1.0}, {"noise": 0.0}, {"slope": 0.0}]
 )
 def test_a_belief_that_leaves_no_room_is_refused(bad):
     with pytest.raises(ValueError, match="expected encoder between 0 and 1"):

@@ -68,10 +68,13 @@ class Belief:
     """Variance that no row explains, as a part of that variance."""
     level: float = 0.1
     """Variance of a query's mean score, and of its taste for what is liked by all, likewise."""
+    slope: float = 1.0
+    """Times the slope from dot products to scores that least squares find over all items. Most
+    items are bad ones; above 1 says that among good ones the encoder's word has more weight."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.encoder < 1 and self.noise > 0 and self.level > 0):
-            raise ValueError(f"expected encoder between 0 and 1, noise and level above; got {self}")
+        if not (0 < self.encoder < 1 and min(self.noise, self.level, self.slope) > 0):
+            raise ValueError(f"expected encoder between 0 and 1, all others above 0; got {self}")
 
 
 def residual(
@@ -107,7 +110,7 @@ def residual(
             "expected scores [k_q, n], queries [k_q, dim] and items [n, dim] with k_q from 2; got "
             f"{matrix.shape}, {asked.shape} and {found.shape}"
         )
-    fit = _fitted(matrix, asked, found)
+    fit = _fitted(matrix, asked, found, belief.slope)
     arrays = _of_items(fit, belief) | _of_queries(fit, belief)
     if rank is not None:
         arrays = _narrowed(arrays, new_rows(arrays, matrix.T, found), rank)
@@ -130,13 +133,13 @@ class _Fit:
     spread: float  # mean squared residual
 
 
-def _fitted(matrix: Floats, asked: Floats, found: Floats) -> _Fit:
+def _fitted(matrix: Floats, asked: Floats, found: Floats, steeper: float) -> _Fit:
     middle, centre = asked.mean(axis=0), found.mean(axis=0)
     mean = matrix.mean(axis=0)
     around, apart = asked - middle, found - centre
     free = matrix - mean
     free_of_level = free - free.mean(axis=1, keepdims=True)
-    slope = calibrated(free_of_level, around @ apart.T)[0]
+    slope = steeper * calibrated(free_of_level, around @ apart.T)[0]
     left = free - slope * (around @ found.T)
     reach = float((apart**2).sum(axis=1).mean())
     return _Fit(

@@ -8,7 +8,7 @@ begins with the encoder as a prior and lets the scores correct it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from magnetite.index.cur.factorize import Belief, calibrated, of_encoder, of_matrix, residual
@@ -120,7 +120,7 @@ class Corrected:
         return residual(scores, queries, items, belief=self.belief, rank=self.rank)
 
     def __str__(self) -> str:
-        belief = f"encoder={self.belief.encoder:g}, noise={self.belief.noise:g}"
+        belief = ", ".join(f"{name}={value:g}" for name, value in asdict(self.belief).items())
         return f"{self.rounds}, {belief}"
 
 
@@ -174,9 +174,9 @@ def corrected(budget: int, anchors: int) -> list[Way]:
     """Return our settings: how much is believed of the encoder, and how much is noise."""
     del budget, anchors
     return [
-        Corrected(belief=Belief(encoder=encoder, noise=noise))
-        for encoder in (0.3, 0.6, 0.9)
-        for noise in (0.5, 2.0, 8.0)
+        Corrected(belief=Belief(encoder=encoder, noise=noise, slope=slope))
+        for encoder, slope in ((0.6, 1.0), (0.3, 1.0), (0.9, 1.0), (0.6, 3.0))
+        for noise in (2.0, 0.5, 8.0)
     ]
 
 
