@@ -8,18 +8,23 @@ Each judge begins as all-MiniLM-L6-v2, [EMB] scoring, and is trained on negative
 The block's queries were not trained on; of wordnet, its items neither: another lexicographer file.
 """
 
+import json
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
-from magnetite.evaluate import read_beir
+from magnetite.encode import CrossEncoder, Encoder
+from magnetite.evaluate import paired_bootstrap, read_beir
 from magnetite.text import Tokenizer
 
 if TYPE_CHECKING:
@@ -57,6 +62,8 @@ class Plan:
     markers: str = "[M] [/M] [E]"
     """[EMB] scores by their states; the last stands in documents."""
     in_text: bool = True
+    judged_at: int = 1
+    """nDCG is cut there; at 1 it is linking accuracy."""
     examples: int | None = None
     """To train on, at random; None for all."""
     mined: int | None = None
@@ -132,6 +139,7 @@ PLANS = {
         epochs=1,
         markers="[Q] [D]",
         in_text=False,
+        judged_at=10,
     ),
 }
 
@@ -225,18 +233,187 @@ def examples(plan: Plan) -> "Data":
     )
 
 
-@click.group()
-def main() -> None:
-    """Judges and their score matrices."""
+@dataclass(frozen=True)
+class Block:
+    """What is scored: queries in the order in which they are, and items."""
+
+    queries: list[str]
+    items: list[str]
+    texts: Linking
+
+    @property
+    def fits(self) -> NDArray[np.int64]:
+        """Row and column of every pair that belongs together, [n, 2]."""
+        column = {name: place for place, name in enumerate(self.items)}
+        pairs = [
+            (row, column[item])
+            for row, query in enumerate(self.queries)
+            for item in self.texts.fits[query]
+        ]
+        return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def block(plan: Plan) -> Block:
+    """Return the queries and items of a plan, drawn from its seed."""
+    found = plan.block()
+    draw = np.random.default_rng(SEED)
+    names = list(found.fits)
+    queries = [names[place] for place in draw.permutation(len(names))[: plan.queries]]
+    needed = dict.fromkeys(item for query in queries for item in found.fits[query])
+    others = [item for item in found.items if item not in needed]
+    more = draw.permutation(len(others))[: max(0, plan.items - len(needed))]
+    chosen = {*needed, *(others[place] for place in more)}
+    return Block(queries, [item for item in found.items if item in chosen], found)
+
+
+def score(plan: Plan, folder: Path, threads: int) -> None:
+    """Score every query with every item, a file a query; what is there is kept."""
+    judge, wanted = CrossEncoder.load(folder / "judge", threads), block(plan)
+    rows = folder / "scores"
+    rows.mkdir(exist_ok=True)
+    about = rows / "judge.txt"
+    if about.exists() and about.read_text() != judge.fingerprint:
+        raise click.UsageError(f"{rows} was scored by another judge; remove it to begin anew")
+    about.write_text(judge.fingerprint)
+    items = [wanted.texts.items[item] for item in wanted.items]
+    for place, query in enumerate(wanted.queries):
+        path = rows / f"{place:04d}.npy"
+        if path.exists():
+            continue
+        start = time.perf_counter()
+        scores = judge.score(wanted.texts.queries[query], items)
+        passing = path.with_suffix(".tmp")
+        with passing.open("wb") as file:
+            np.save(file, scores)
+        passing.replace(path)
+        rate = len(items) / (time.perf_counter() - start)
+        click.echo(f"{folder.name}: query {place + 1} of {len(wanted.queries)}, {rate:.0f} pairs/s")
+
+
+def pack(name: str, plan: Plan, folder: Path) -> Path:
+    """Write one file of the rows there are, and what judge and encoder are worth on its labels."""
+    wanted = block(plan)
+    paths = [folder / "scores" / f"{place:04d}.npy" for place in range(len(wanted.queries))]
+    there = next((n for n, path in enumerate(paths) if not path.exists()), len(paths))
+    wanted = replace(wanted, queries=wanted.queries[:there])
+    scores = np.stack([np.load(path) for path in paths[:there]])
+    with TemporaryDirectory() as sealed:
+        export_minilm(Path(sealed) / "minilm")
+        encoder = Encoder.load(Path(sealed) / "minilm")
+        texts = [bare(wanted.texts.items[item]) for item in wanted.items]
+        items = encoder.encode(texts)
+        asked = [wanted.texts.queries[query] for query in wanted.queries]
+        queries = encoder.encode([bare(text) for text in asked])
+        mentions = encoder.encode([mention(text) for text in asked])
+    sides = {"judge": scores, "encoder": queries @ items.T, "mention": mentions @ items.T}
+    values = {side: worth(found, wanted.fits, plan.judged_at) for side, found in sides.items()}
+    recipe = {
+        "judge": CrossEncoder.load(folder / "judge").fingerprint,
+        "plan": {one.name: getattr(plan, one.name) for one in fields(plan) if one.name in SAID},
+        "seed": SEED,
+        f"nDCG@{plan.judged_at}": {side: float(found.mean()) for side, found in values.items()},
+        "judge over encoder": str(paired_bootstrap(values["encoder"], values["judge"])),
+        "judge over mention": str(paired_bootstrap(values["mention"], values["judge"])),
+        "rank correlation": correlation(scores, sides["encoder"]),
+        "energy in rank": energy(scores),
+        "command": f"python benches/python/judges.py train|score|pack {name} --out DIR",
+        "versions": {one: metadata.version(one) for one in ("torch", "onnxruntime", "numpy")},
+    }
+    out = folder.with_name(f"{name}.npz")
+    np.savez_compressed(
+        out,
+        scores=scores,
+        query_ids=np.array(wanted.queries),
+        item_ids=np.array(wanted.items),
+        queries=np.array([bare(text) for text in asked]),
+        items=np.array(texts),
+        query_vectors=queries,
+        item_vectors=items,
+        relevant=wanted.fits,
+        indexing=np.arange(there) % 2 == 0,
+        recipe=json.dumps(recipe, indent=1),
+    )
+    click.echo(json.dumps(recipe, indent=1))
+    return out
+
+
+SAID = ("items", "queries", "max_tokens", "epochs", "batch", "negatives", "depth", "lr", "markers")
+
+
+def export_minilm(out: Path) -> None:
+    """Seal the encoder that the judges begin as."""
+    from magnetite.learn.export import export
+
+    export(minilm(), out)
+
+
+def mention(text: str) -> str:
+    """Return the marked mention alone, or the whole where nothing is marked."""
+    found = MENTION.search(text)
+    return found.group(1).strip() if found else bare(text)
+
+
+def worth(scores: NDArray[np.float32], fits: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Return nDCG@k of every query; at k = 1 that is linking accuracy."""
+    found = np.zeros(len(scores))
+    for row, line in enumerate(scores):
+        fitting = fits[fits[:, 0] == row, 1]
+        best = np.argsort(-line, kind="stable")[:k]
+        gains = np.isin(best, fitting) / np.log2(np.arange(2, 2 + k))
+        found[row] = gains.sum() / (1 / np.log2(np.arange(2, 2 + min(k, len(fitting))))).sum()
+    return found
+
+
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the mean over queries of Spearman's rank correlation."""
+    ranks = [np.argsort(np.argsort(side, 1), 1).astype(np.float64) for side in (one, other)]
+    return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*ranks, strict=True)]))
+
+
+def energy(scores: NDArray[np.float32]) -> dict[str, float]:
+    """Return the part of the squared scores, each column's mean taken off, in leading ranks."""
+    values = np.linalg.svd(scores - scores.mean(0), compute_uv=False) ** 2
+    shares = values.cumsum() / values.sum()
+    return {str(rank): float(shares[min(rank, len(shares)) - 1]) for rank in (1, 10, 50)}
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Judges and their score matrices; hours, so nothing runs without being asked for."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+_name = click.argument("name", type=click.Choice(list(PLANS)))
+_out = click.option("--out", type=click.Path(path_type=Path), required=True)
+_threads = click.option("--threads", default=1, show_default=True)
 
 
 @main.command("train")
-@click.argument("name", type=click.Choice(list(PLANS)))
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--threads", default=1)
+@_name
+@_out
+@_threads
 def train_command(name: str, out: Path, threads: int) -> None:
     """Train and seal a judge; a stopped run is gone on with."""
     train(PLANS[name], out / name, threads)
+
+
+@main.command("score")
+@_name
+@_out
+@_threads
+def score_command(name: str, out: Path, threads: int) -> None:
+    """Score the block by the sealed judge; a stopped run is gone on with."""
+    score(PLANS[name], out / name, threads)
+
+
+@main.command("pack")
+@_name
+@_out
+def pack_command(name: str, out: Path) -> None:
+    """Write DIR/NAME.npz of the rows there are, and say what judge and encoder are worth."""
+    click.echo(pack(name, PLANS[name], out / name))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from magnetite.extras import need
     epilog=examples(
         "magnetite export sentence-transformers/all-MiniLM-L6-v2 -o minilm",
         "magnetite export ./my-finetuned-model -o mine",
+        "magnetite export cross-encoder/ms-marco-MiniLM-L6-v2 -o reranker",
     )
 )
 @click.argument("source")
@@ -25,17 +26,22 @@ from magnetite.extras import need
 def command(source: str, out: Path, *, allow_unfused: bool, as_json: bool) -> None:
     """Seal SOURCE, a sentence-transformers folder or hub id, as an artifact.
 
-    It is refused when its vectors differ from the model's by more than 1e-4.
+    A model that classifies pairs into one label becomes a cross-encoder. It is refused when its
+    vectors differ from the model's by more than 1e-4, or scores by more than that of the largest.
     """
     for module in ("torch", "onnx"):
         need(module, extra="export", purpose="export")
+    from magnetite.encode.artifact import ENCODER
     from magnetite.learn.export import export
 
     sealed = export(source, out, allow_unfused=allow_unfused)
     payload = {
         "out": str(out),
+        "kind": sealed.manifest.kind,
         "fingerprint": sealed.fingerprint,
         "dim": sealed.manifest.dim,
         "deviations": sealed.manifest.deviations,
     }
-    answer(payload, f"{out}: sealed, {sealed.manifest.dim} dimensions", as_json=as_json)
+    dim = sealed.manifest.dim
+    what = f"{dim} dimensions" if sealed.manifest.kind == ENCODER else sealed.manifest.kind
+    answer(payload, f"{out}: sealed, {what}", as_json=as_json)

@@ -153,7 +153,9 @@ def main(data: Path, teacher: str, vectors: Path | None, seed: int, out: Path) -
     --vectors FILE.npy its vectors are kept and read again next time.
     """
     read = folders.read(folders.find(teacher))
-    read.tower.eval()
+    tower = read.module.eval()
+    if not isinstance(tower, Tower):
+        raise click.UsageError(f"{teacher} is a cross-encoder; a teacher gives vectors")
     theirs = Tokenizer.from_json(read.tokenizer)
     tokenizer = Tokenizer.from_json(without_special_tokens(theirs))
     texts, known = prose(data / "prose")
@@ -161,7 +163,7 @@ def main(data: Path, teacher: str, vectors: Path | None, seed: int, out: Path) -
     if vectors is not None and vectors.exists():
         learnt = torch.from_numpy(np.load(vectors))
     else:
-        learnt = vectors_of(read.tower, theirs, more)
+        learnt = vectors_of(tower, theirs, more)
         if vectors is not None:
             np.save(vectors, learnt.numpy())
     if len(learnt) != len(more):
@@ -173,9 +175,7 @@ def main(data: Path, teacher: str, vectors: Path | None, seed: int, out: Path) -
             "teacher": F.normalize(torch.cat([known, learnt]).float(), dim=1).half(),
         }
     )
-    of_tokens = vectors_of_tokens(
-        read.tower, theirs, len(json.loads(read.tokenizer)["model"]["vocab"])
-    )
+    of_tokens = vectors_of_tokens(tower, theirs, len(json.loads(read.tokenizer)["model"]["vocab"]))
     method = StaticDistill(student(of_tokens, examples, tokenizer))
     run = settings(seed)
     outcome = train(method, examples, run)

@@ -14,7 +14,7 @@ from magnetite.text import Tokenizer
 
 
 def load(source: str | os.PathLike[str] | None = None) -> Embedder:
-    """Return an encoder ready to be trained on.
+    """Return an encoder, or a cross-encoder, ready to be trained on.
 
     Args:
         source: The directory of an artifact, a folder that sentence-transformers saved, or a hub
@@ -27,8 +27,8 @@ def load(source: str | os.PathLike[str] | None = None) -> Embedder:
     place = BUILTIN if source is None else source
     if not (Path(place) / MANIFEST).is_file() and source is not None:
         found = folder.read(folder.find(place))
-        found.tower.tokenizer = Tokenizer.from_json(found.tokenizer)
-        return found.tower
+        found.module.tokenizer = Tokenizer.from_json(found.tokenizer)
+        return found.module
     artifact = Artifact.load(place)
     if artifact.manifest.engine != "static":
         return restore(artifact)

@@ -1,17 +1,36 @@
 """Pretrained transformers: the only file that imports transformers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging
 
 MASKED_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"})
 """Families whose positions start after the padding index and would be derived from padding ids."""
+
+
+def _dense_and_projection(activation: nn.Module) -> Callable[[Any], list[nn.Module]]:
+    return lambda model: [model.classifier.dense, activation, model.classifier.out_proj]
+
+
+HEADS: dict[str, Callable[[Any], list[nn.Module]]] = {
+    "bert": lambda model: [model.bert.pooler.dense, nn.Tanh(), model.classifier],
+    "distilbert": lambda model: [model.pre_classifier, nn.ReLU(), model.classifier],
+    "electra": _dense_and_projection(nn.GELU()),
+    **{family: _dense_and_projection(nn.Tanh()) for family in ("camembert", "mpnet", "roberta")},
+    "xlm-roberta": _dense_and_projection(nn.Tanh()),
+}
+"""What classifies the first state, by family."""
 
 
 class Backbone(nn.Module):
@@ -41,6 +60,34 @@ class Backbone(nn.Module):
         if missing:
             raise ValueError(f"{folder} lacks the weights {missing[:3]} ({len(missing)} in all)")
         return cls(_without_pooler(model))
+
+    @classmethod
+    def with_score(cls, folder: str | PathLike[str]) -> tuple[Self, nn.Sequential]:
+        """Return the transformer in `folder` and the head that makes a score of its first state.
+
+        Raises:
+            ValueError: It classifies into more than one label, weights are missing, or its family's
+                head is not known here.
+        """
+        with _quiet():
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                attn_implementation="eager",
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+        family, labels = model.config.model_type, model.config.num_labels
+        if labels != 1:
+            raise ValueError(f"{folder} gives {labels} labels; a cross-encoder gives one score")
+        if family not in HEADS:
+            raise ValueError(
+                f"{folder}: the head of the family {family!r} is not known here; "
+                f"known: {', '.join(HEADS)}"
+            )
+        if missing := sorted(found["missing_keys"]):
+            raise ValueError(f"{folder} lacks the weights {missing[:3]} ({len(missing)} in all)")
+        head = nn.Sequential(*HEADS[family](model))
+        return cls(_without_pooler(model.base_model)), head
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

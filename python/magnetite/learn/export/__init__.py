@@ -1,4 +1,4 @@
-"""Sealing: PyTorch modules and sentence-transformers folders become artifacts."""
+"""Sealing: PyTorch modules and saved models become artifacts."""
 
 import os
 from collections.abc import Mapping
@@ -33,7 +33,8 @@ def export(
 
     Args:
         source: A folder that sentence-transformers saved, a hub id, or an embedder that `learn`
-            trained: ids and mask to vectors, with `tokenizer` and `max_tokens`.
+            trained: ids and mask to vectors, with `tokenizer` and `max_tokens`. A cross-encoder of
+            transformers', one with a single label, is such a folder too.
         out: A directory that does not exist yet.
         prompts: Texts that may go before a text, by name; else those of the source.
         default_prompt: The prompt that goes before a text when none is named; else the source's.
@@ -53,7 +54,7 @@ def export(
         name, own_prompts, own_default, own_similarity = type(source).__name__, {}, None, "cosine"
     else:
         read = folders.read(folders.find(source))
-        module, tokenizer, name = read.tower, read.tokenizer, os.fspath(source)
+        module, tokenizer, name = read.module, read.tokenizer, os.fspath(source)
         name = Path(name).name if Path(name).exists() else name  # a hub id is a name already
         own_prompts, own_default = read.prompts, read.default_prompt
         own_similarity = read.similarity

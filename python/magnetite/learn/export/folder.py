@@ -1,4 +1,4 @@
-"""Models that sentence-transformers saved, as towers of our own parts."""
+"""Models that sentence-transformers or transformers saved, as modules of our own parts."""
 
 import json
 import os
@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from magnetite.encode.artifact import SCORE
 from magnetite.learn.encoders.backbone import Backbone, tokenizer_json
+from magnetite.learn.encoders.cross_encoder import CrossEncoder, First
 from magnetite.learn.encoders.tower import Tower
 from magnetite.learn.export.describe import build_head, build_pool
 
@@ -27,9 +29,9 @@ SIMILARITIES = {"cosine": "cosine", "dot": "dot", "euclidean": "l2"}
 
 @dataclass(frozen=True)
 class Folder:
-    """A sentence-transformers model, read."""
+    """A saved model, read."""
 
-    tower: Tower
+    module: Tower | CrossEncoder
     tokenizer: str
     """Its tokenizer.json."""
     similarity: str
@@ -62,12 +64,15 @@ def find(source: str | os.PathLike[str]) -> Path:
 
 
 def read(folder: Path) -> Folder:
-    """Return the model in `folder`.
+    """Return the model in `folder`: a cross-encoder, if it classifies pairs, else an encoder.
 
     Raises:
         FileNotFoundError: There is no modules.json.
         ValueError: It holds a module, or an option of one, that has no counterpart here.
     """
+    architectures = _json(folder / "config.json").get("architectures") or []
+    if any(name.endswith("ForSequenceClassification") for name in architectures):
+        return _cross_encoder(folder)
     if not (folder / "modules.json").is_file():
         raise FileNotFoundError(
             f"{folder} has no modules.json, which says how token states become one vector; "
@@ -110,12 +115,26 @@ def read(folder: Path) -> Folder:
         max_tokens=_max_tokens(config, where[0], backbone.max_positions),
     )
     return Folder(
-        tower=tower,
+        module=tower,
         tokenizer=_tokenizer(where[0], lower=config.get("do_lower_case", False)),
         similarity=SIMILARITIES[similarity],
         prompts=saved.get("prompts", {}),
         default_prompt=saved.get("default_prompt_name"),
     )
+
+
+def _cross_encoder(folder: Path) -> Folder:
+    backbone, head = Backbone.with_score(folder)
+    if _json(folder / CONFIG).get("default_prompt_name"):
+        raise ValueError(f"{folder} puts a prompt before its queries, which no artifact does")
+    config = _transformer_config(folder)
+    module = CrossEncoder(
+        backbone,
+        First(head),
+        max_tokens=_max_tokens(config, folder, backbone.max_positions),
+    )
+    lower = config.get("do_lower_case", False)
+    return Folder(module, _tokenizer(folder, lower=lower), similarity=SCORE)
 
 
 CONFIG = "config_sentence_transformers.json"
