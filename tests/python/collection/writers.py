@@ -124,7 +124,9 @@ def versions(path, acknowledged, stop):
             collection.upsert([versioned(i, version) for i in range(12)])
             if version % 7 == 0:
                 collection.compact()
-            Path(acknowledged).write_text(str(version))
+            passing = Path(acknowledged).with_suffix(".tmp")
+            passing.write_text(str(version))
+            passing.replace(acknowledged)  # a reader of "9" and then of "10" could see "90"
 
 
 def versioned(i, version):

@@ -46,12 +46,15 @@ def save(tiny_tokenizer, tmp_path):
         config = getattr(transformers, name)(**(shape | more))
         model = transformers.AutoModelForSequenceClassification.from_config(config)
         for weight in model.parameters():  # far from its beginnings, where all scores are alike
-            torch.nn.init.normal_(weight, std=0.2)
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.2)
         model.save_pretrained(tmp_path / "model")
         (tmp_path / "model" / "tokenizer.json").write_text(tiny_tokenizer)
         said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 64}
         said |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]"}
         said |= {"sep_token": "[SEP]", "mask_token": "[MASK]"}
+        types = ["token_type_ids"] if family in ("bert", "electra") else []
+        said["model_input_names"] = ["input_ids", *types, "attention_mask"]
         (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(said))
         return tmp_path / "model"
 
