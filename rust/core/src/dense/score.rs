@@ -79,7 +79,11 @@ impl Metric {
 
     /// Makes the length of `row` 1, unless it is 0.
     pub(super) fn shorten(row: &mut [f32]) {
-        let square = square(row);
+        Self::divide(row, square(row));
+    }
+
+    /// Divides `row` by its length, whose square is given, unless that is 0.
+    fn divide(row: &mut [f32], square: f64) {
         if square > 0.0 {
             let scale = 1.0 / square.sqrt();
             row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
@@ -100,7 +104,7 @@ impl Metric {
                 let want = "rows that are not zero under cosine (drop them, or use dot)";
                 return Err(Error::range(what, want, format!("zeros in row {place}")));
             }
-            Self::shorten(row);
+            Self::divide(row, square);
         }
         Ok(())
     }
@@ -109,10 +113,14 @@ impl Metric {
 /// Σ xᵢ² in f64, four sums side by side: f32 squares are exact and cannot overflow there.
 fn square(row: &[f32]) -> f64 {
     let mut sums = [0.0; 4];
-    for chunk in row.chunks(4) {
-        for (sum, &x) in sums.iter_mut().zip(chunk) {
+    let (fours, rest) = row.as_chunks::<4>();
+    for four in fours {
+        for (sum, &x) in sums.iter_mut().zip(four) {
             *sum += f64::from(x) * f64::from(x);
         }
+    }
+    for (sum, &x) in sums.iter_mut().zip(rest) {
+        *sum += f64::from(x) * f64::from(x);
     }
     (sums[0] + sums[2]) + (sums[1] + sums[3])
 }

@@ -74,6 +74,10 @@ impl<'a> Scan<'a> {
                 self.best.push(score, position as u32);
             }
         }
+        if let Some(all) = &mut self.all {
+            all.settle();
+        }
+        self.best.settle();
         Ok(())
     }
 

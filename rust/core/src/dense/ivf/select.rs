@@ -5,9 +5,10 @@ const COUNTERS: usize = 4096;
 
 /// Collects the best of everything offered: higher score first, then lower place.
 ///
-/// Scores are counted, so the score that the wanted number reaches is known after every offer at the
-/// price of an increment, and nothing is sorted on the way. What is offered later and lies below that
-/// score is turned away; what was taken before is dropped in the end.
+/// Scores are counted, so the score that the wanted number reaches is known at the price of an increment
+/// an offer, and nothing is sorted on the way. It is looked up after many offers ([`Best::settle`]): one by
+/// one, no branch could be foretold. What lies below it need not be offered any more; what was taken before
+/// is dropped in the end.
 ///
 /// What lies far enough below the `k`-th best is not worth keeping, whatever is wanted. And where it is not
 /// known beforehand how densely the scores lie, all down to some depth are kept, if those are more than the
@@ -19,7 +20,7 @@ pub(super) struct Best {
     deep: Deep,
     /// Counters so far below that of the k-th best are not worth keeping.
     hopeless: usize,
-    /// Counters below this one are turned away.
+    /// Counters below this one need not be offered.
     lowest: usize,
     counts: Vec<u32>,
     kept: Level,
@@ -59,13 +60,14 @@ impl Level {
         self.reached >= self.wanted
     }
 
-    /// Rises, if it may, now that one more score has `counter`.
+    /// Hears of one more score; `rise` is then due.
     #[inline]
-    fn rise(&mut self, counter: usize, counts: &[u32]) {
-        if counter < self.at {
-            return;
-        }
-        self.reached += 1;
+    fn count(&mut self, counter: usize) {
+        self.reached += usize::from(counter >= self.at);
+    }
+
+    /// Rises as far as it may.
+    fn rise(&mut self, counts: &[u32]) {
         while self.reached - counts[self.at] as usize >= self.wanted {
             self.reached -= counts[self.at] as usize;
             self.at += 1;
@@ -143,16 +145,20 @@ impl Best {
         self.score(self.lowest)
     }
 
+    /// Takes one more; [`Self::settle`] is then due.
     #[inline]
     pub(super) fn push(&mut self, score: i32, place: u32) {
         let counter = (score.max(0) as usize >> self.shift).min(self.counts.len() - 1);
-        if counter < self.lowest {
-            return;
-        }
         self.taken.push((score, place));
         self.counts[counter] += 1;
-        self.kept.rise(counter, &self.counts);
-        self.kth.rise(counter, &self.counts);
+        self.kept.count(counter);
+        self.kth.count(counter);
+    }
+
+    /// Draws the conclusions from what was pushed.
+    pub(super) fn settle(&mut self) {
+        self.kept.rise(&self.counts);
+        self.kth.rise(&self.counts);
         self.lower();
     }
 
@@ -222,7 +228,10 @@ mod tests {
             let (k, at) = (k.min(wanted), at.min(scores.len()));
             let mut best = Best::default();
             let offer = |best: &mut Best, scores: &[i32]| {
-                scores.iter().for_each(|score| best.push(*score, 0));
+                for some in scores.chunks(7) {
+                    some.iter().for_each(|score| best.push(*score, 0));
+                    best.settle();
+                }
             };
             best.start(wanted, k, 2999, NEVER, false);
             offer(&mut best, &scores);
