@@ -11,7 +11,7 @@ __version__ = metadata.version("magnetite")
 _HOMES: dict[str, str] = {
     "Artifact": "magnetite.encode",
     "Collection": "magnetite.index",
-    "CurIndex": "magnetite.index.cur",
+    "CurIndex": "magnetite.index",
     "Document": "magnetite.index",
     "Encoder": "magnetite.encode",
     "Hits": "magnetite.index",

@@ -1,6 +1,8 @@
 """An index by a scorer in a directory: what it keeps, what damage and crashes do to it."""
 
+import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from magnetite import FormatError
 from magnetite.index.cur import CurIndex, ScorerError
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "cur-v1"
 ANCHORS = ["alpha", "beta gamma", "delta", "ab\ud800"]
 
 
@@ -134,9 +137,9 @@ def test_compact_forgets_the_texts_of_what_is_gone(tmp_path):
     index = built(tmp_path / "a")
     index.delete(range_names(0, 50))
     index.compact()
-    assert index._items.of(["n0050"]) == texts(1, first=50)
+    assert index.items_of(["n0050"]) == texts(1, first=50)
     with pytest.raises(FormatError, match="missing"):
-        index._items.of(["n0000"])
+        index.items_of(["n0000"])
     index.close()
     assert CurIndex.open(tmp_path / "a").ids.tolist() == range_names(50, 10)
 
@@ -168,6 +171,22 @@ def test_items_that_are_no_texts_are_given_again(tmp_path):
     assert hits.scores[0].tolist() == [29.0, 28.0, 27.0]
 
 
+@pytest.mark.parametrize("verify", ["full", "lazy"])
+def test_a_golden_index_opens_and_finds_what_it_found(tmp_path, verify):
+    spec = importlib.util.spec_from_file_location("make", GOLDEN / "make.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    index = CurIndex.open(GOLDEN / "index", verify)
+    assert (len(index), index.about.settings) == (40, {"rounds": 3, "ridge": 0.001})
+    assert list(index.about.queries) == make.ANCHORS
+    assert make.hits(index) == json.loads((GOLDEN / "hits.json").read_text())
+    # And what it was made with makes more: of a copy, for the golden one is never written.
+    copy = shutil.copytree(GOLDEN / "index", tmp_path / "copy")
+    with CurIndex.open(copy, verify, writable=True) as again:
+        again.add(make.texts(46, 2), ["n46", "n47"], score=make.score)
+        assert again.items_of(["n47"]) == make.texts(47, 1)
+
+
 @pytest.mark.parametrize("name", ["cur.json", "arrays.npz", "items.sqlite", "factors"])
 def test_changed_bytes_are_refused_by_name(tmp_path, name):
     built(tmp_path / "a").close()
@@ -183,7 +202,7 @@ def test_changed_bytes_are_refused_by_name(tmp_path, name):
         place.write_bytes(changed)
         try:
             index = CurIndex.open(tmp_path / "a")
-            got = index._items.of(range_names(0, 60))
+            got = index.items_of(range_names(0, 60))
             # Bytes that say nothing: those of pages, or of JSON's spaces.
             assert got == texts(60)
             assert name not in ("arrays.npz", "factors")
@@ -195,7 +214,7 @@ def test_changed_bytes_are_refused_by_name(tmp_path, name):
     for length in (0, 1, len(whole) // 2, len(whole) - 1):
         place.write_bytes(whole[:length])
         with pytest.raises((FormatError, OSError)):
-            CurIndex.open(tmp_path / "a")._items.of(range_names(0, 60))
+            CurIndex.open(tmp_path / "a").items_of(range_names(0, 60))
 
 
 def test_other_formats_versions_and_places_are_refused(tmp_path):
@@ -212,6 +231,20 @@ def test_other_formats_versions_and_places_are_refused(tmp_path):
     about.write_text("[]")
     with pytest.raises(FormatError, match="not an index"):
         CurIndex.open(tmp_path / "a")
+
+
+def test_another_scorer_or_encoder_is_refused(tmp_path):
+    index = built(tmp_path / "a")
+
+    def ask(fingerprint, encoder=None):
+        judge = type("Judge", (), {"score": staticmethod(score), "fingerprint": fingerprint})()
+        return index.search(["a"], 5, 30, score=judge, encoder=encoder).ids.tolist()
+
+    assert ask("judge-1", "encoder-1") == ask(None) == ask("judge-1")
+    with pytest.raises(ValueError, match="scorer judge-1; got judge-2"):
+        ask("judge-2")
+    with pytest.raises(ValueError, match="encoder encoder-1; got encoder-2"):
+        ask("judge-1", "encoder-2")
 
 
 def test_one_writer_and_any_readers(tmp_path):
@@ -257,7 +290,7 @@ def test_a_writer_that_is_killed_leaves_every_item_its_text(tmp_path, delay_ms):
     assert count >= max(said, default=40)
     names = index.ids.tolist()
     assert names == range_names(0, count)
-    assert index._items.of(names) == texts(count)
+    assert index.items_of(names) == texts(count)
     # And it goes on.
     index.add(texts(5, first=count), range_names(count, 5), score=score)
     assert hits_of(index) == hits_of(built(None, count + 5))

@@ -374,6 +374,7 @@ class CurIndex:
         rescore: int | None = None,
         slack: float | None = None,
         paid: Paid | None = None,
+        encoder: str | None = None,
         seed: int = 0,
         threads: int | None = None,
         show_progress: bool | None = None,
@@ -413,6 +414,8 @@ class CurIndex:
             slack: See `probes`.
             paid: Scores by (query, id), filled as they come and read instead of asking: after an
                 error a search that is given the same goes on where it was.
+            encoder: Fingerprint of the encoder of `vectors`, as in `Index.search`. That of `score`
+                is its `fingerprint`, if it has one.
             seed: The same seed gives the same items.
             threads: As in `resolve_threads`; changes no result.
             show_progress: Show a bar of pairs; by default on a terminal.
@@ -420,9 +423,11 @@ class CurIndex:
         Raises:
             ScorerError: A scorer raised, or returned the wrong number of scores, or such as are not
                 finite; `error.paid` has what was paid for.
-            ValueError: `budget` below `k`, more first items than there are items, and what
-                `Index.search` refuses.
+            ValueError: `budget` below `k`, more first items than there are items, a scorer or an
+                encoder of another fingerprint than the index's, and what `Index.search` refuses.
         """
+        self._expect_same("encoder", encoder, self._about.encoder)
+        self._expect_same("scorer", getattr(score, "fingerprint", None), self._about.scorer)
         asked = [queries] if isinstance(queries, str) else list(queries)
         own = {**DEFAULTS, **self._about.settings}
         given = {"rounds": rounds, "split": split, "regularize": regularize, "ridge": ridge}
@@ -460,6 +465,13 @@ class CurIndex:
         with tqdm(total=budget * len(asked), unit="pair", disable=hidden) as bar:
             asker = asking.Asker(score, self.items_of, {} if paid is None else paid, bar)
             return asking.run(self._core, starts, plan, asker)
+
+    def _expect_same(self, what: str, got: object, own: str | None) -> None:
+        if None not in (got, own) and got != own:
+            raise ValueError(
+                f"the factors were made with the {what} {own}; got {got}; search with that one, "
+                "or build again"
+            )
 
     def _expect(self, k: int, budget: int, first: int) -> None:
         if not 1 <= k <= budget:
