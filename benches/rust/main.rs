@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that unwraps stops with the line that broke")]
 
 mod cluster;
+mod cur;
 mod dense;
 mod kernels;
 mod quantize;
@@ -11,6 +12,7 @@ mod topk;
 
 criterion::criterion_main!(
     cluster::benches,
+    cur::benches,
     dense::benches,
     kernels::benches,
     quantize::benches,
