@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,6 +129,27 @@ def test_a_scorer_that_fails_anywhere_is_asked_for_nothing_twice(score, tmp_path
     assert len(paid) == len(set(paid)) == plan.calls
     assert files(tmp_path / "torn") == files(tmp_path / "whole")
     assert begun.values.tolist() == whole.values.tolist()
+
+
+@pytest.mark.parametrize("mixes", [False, True], ids=["one query a call", "pairs"])
+def test_a_resumed_run_makes_the_calls_that_an_uninterrupted_one_would(mixes, tmp_path):
+    def noting(calls, fails_at):
+        def pairs(queries, items):
+            if len(calls) == fails_at:
+                raise RuntimeError("gone")
+            calls.append((tuple(queries), tuple(items)))
+            return [one(q, i) for q, i in zip(queries, items, strict=True)]
+
+        alone = SimpleNamespace(score=lambda query, items: pairs([query] * len(items), items))
+        return SimpleNamespace(score=pairs, pairs=pairs) if mixes else alone
+
+    plan = plans.dense(7, 450)
+    whole, torn = [], []
+    Scores.open(plan, QUERIES, ITEMS).fill(noting(whole, None))
+    with pytest.raises(ScorerError):
+        Scores.open(plan, QUERIES, ITEMS, tmp_path / "m").fill(noting(torn, 2))
+    Scores.open(plan, QUERIES, ITEMS, tmp_path / "m").fill(noting(torn, None))
+    assert torn == whole
 
 
 def test_in_memory_fill_goes_on_after_an_error():
