@@ -1,4 +1,4 @@
-"""`magnetite serve`: an encoder, and collections, over HTTP."""
+"""`magnetite serve`: an encoder, a cross-encoder, and collections, over HTTP."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from magnetite.serve import Limits
 
 if TYPE_CHECKING:
     from magnetite.serve.metrics import Metrics
+    from magnetite.serve.rerank import Reranker
     from magnetite.serve.search import Searches
     from magnetite.serve.served import Served
 
@@ -24,12 +25,13 @@ _whole = click.IntRange(min=1)
         "magnetite serve minilm                     # OpenAI's clients: base_url=.../v1",
         "magnetite serve here                       # a collection, by the encoder that filled it",
         "magnetite serve minilm here there          # the page compares collections",
+        "magnetite serve minilm my-cross-encoder    # and reranks",
         "magnetite serve minilm --host 0.0.0.0 --api-key SECRET",
         'curl localhost:8000/v1/embeddings -d \'{"input": "some text"}\'',
         'curl localhost:8000/search -d \'{"query": "what does a magnet do?", "k": 3}\'',
     )
 )
-@click.argument("paths", nargs=-1, type=file_in, metavar="[ARTIFACT] [COLLECTION]...")
+@click.argument("paths", nargs=-1, type=file_in, metavar="[ARTIFACT]... [COLLECTION]...")
 @click.option("--name", help="What clients call the model [default: the folder's name].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every interface.")
 @click.option(
@@ -82,9 +84,9 @@ def command(
 ) -> None:
     """Answer over HTTP: vectors of an encoder, searches in collections, a page to try both.
 
-    ARTIFACT is an encoder's folder, COLLECTION one that `magnetite index` filled. Without ARTIFACT
-    it is the encoder of the first COLLECTION, else the built-in one. Stops on Ctrl-C or SIGTERM,
-    when it has finished what it accepted.
+    ARTIFACT is the folder of an encoder, or of a cross-encoder, which reranks; COLLECTION one that
+    `magnetite index` filled. Without an encoder it is that of the first COLLECTION, else the
+    built-in one. Stops on Ctrl-C or SIGTERM, when it has finished what it accepted.
     """
     from magnetite.extras import need
 
@@ -96,12 +98,17 @@ def command(
 
     limits = Limits(body_bytes=max_body, texts=max_texts, tokens=max_tokens)
     metrics = Metrics()
-    served, searches = _open(paths, name, dimensions, limits, metrics, threads)
+    judges = [path for path in paths if not _is_collection(path) and _is_cross_encoder(path)]
+    others = [path for path in paths if path not in judges]
+    served, searches = _open(others, name, dimensions, limits, metrics, threads)
+    reranker = _reranker(judges, served.name, limits, metrics, threads)
     listening = listen(host, port)
     found = ", ".join(searches.by_name)
-    said = f"{served.name}{found and ', searching ' + found} at {address(listening)}"
+    said = f"{served.name}{found and ', searching ' + found}"
+    said += "" if reranker is None else f", reranking by {reranker.name}"
+    said += f" at {address(listening)}"
     run(
-        application(served, searches),
+        application(served, searches, reranker),
         listening,
         key=api_key,
         metrics=metrics,
@@ -147,6 +154,31 @@ def _open(
             by_encoder[own.fingerprint] = Served(own, _called(directory), limits, metrics)
         searchable.append(Searchable(called, collection, by_encoder[own.fingerprint]))
     return served, Searches(searchable, limits, threads=encoder.threads)
+
+
+def _reranker(
+    paths: Sequence[Path], taken: str, limits: Limits, metrics: "Metrics", threads: int | None
+) -> "Reranker | None":
+    """Return the cross-encoder, if there is one; `taken` is the encoder's name."""
+    from magnetite.encode import CrossEncoder
+    from magnetite.serve.rerank import Reranker
+
+    if len(paths) > 1:
+        raise click.UsageError(f"one cross-encoder at a time; got {', '.join(map(str, paths))}")
+    if not paths:
+        return None
+    name = paths[0].resolve().name
+    if name == taken:
+        raise click.UsageError(
+            f"encoder and cross-encoder are both called {name!r}; --name renames the encoder"
+        )
+    return Reranker(CrossEncoder.load(paths[0], threads), name, limits, metrics)
+
+
+def _is_cross_encoder(path: Path) -> bool:
+    from magnetite.encode.artifact import CROSS_ENCODER, Artifact
+
+    return Artifact.load(path).manifest.kind == CROSS_ENCODER
 
 
 def _is_collection(path: Path) -> bool:

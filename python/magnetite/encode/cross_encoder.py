@@ -139,7 +139,7 @@ class CrossEncoder:
 
             scores = self._scored(listed, batch_tokens, heard)
         if activation == "sigmoid":
-            scores = _sigmoid(scores)
+            scores = sigmoid(scores.astype(np.float64)).astype(np.float32)
         return float(scores[0]) if single else scores
 
     def rank(
@@ -270,9 +270,11 @@ def _before(first: list[Batch], rest: Iterator[list[Batch]]) -> Iterator[list[Ba
     yield from rest
 
 
-def _sigmoid(scores: Scores) -> Scores:
-    wide = np.exp(-np.abs(scores.astype(np.float64)))  # never above 1
-    return np.where(scores < 0, wide / (1 + wide), 1 / (1 + wide)).astype(np.float32)
+def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + e^-s), which never overflows."""
+    small = np.exp(-np.abs(scores))
+    found: NDArray[np.float64] = np.where(scores < 0, small, 1.0) / (1 + small)
+    return found
 
 
 def _is_pair(value: object) -> bool:

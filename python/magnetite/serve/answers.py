@@ -6,13 +6,17 @@ back to the same float32; validating each of them on the way out would cost more
 
 import sys
 from binascii import b2a_base64
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 from fastapi import Response
 from pydantic import BaseModel
 
+from magnetite.encode.cross_encoder import sigmoid
 from magnetite.index import Found
+from magnetite.serve.asked import Rerank
 from magnetite.serve.batcher import Vectors
 
 
@@ -81,6 +85,28 @@ class SearchAnswer(BaseModel):
     seconds: float
 
 
+class RerankText(BaseModel):
+    """A document that was given."""
+
+    text: str
+
+
+class RerankResult(BaseModel):
+    """A document's place in the request, and how well it answers; a higher score is better."""
+
+    index: int
+    relevance_score: float
+    document: RerankText | None = None
+
+
+class Reranked(BaseModel):
+    """The answer of /rerank, best first."""
+
+    model: str
+    results: list[RerankResult]
+    usage: Usage
+
+
 def json_response(body: Any, *, cut: int = 0) -> Response:  # noqa: ANN401 - whatever JSON holds
     """Return a response of 200; `cut` texts that lost their end are named in a header."""
     headers = {"magnetite-truncated": str(cut)} if cut else None
@@ -110,6 +136,22 @@ def embeddings(
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_response({"object": "list", "data": data, "model": model, "usage": usage}, cut=cut)
+
+
+def reranked(
+    scores: Vectors, documents: Sequence[str], asked: Rerank, *, model: str, tokens: int, cut: int
+) -> Response:
+    """Return scores in the shape of `Reranked`; equal ones by the lower place."""
+    wide = scores.astype(np.float64)  # where float32 would make every sigmoid 1 from 17 on
+    shown = wide if asked.raw_scores else sigmoid(wide)
+    results = []
+    for place in np.argsort(-wide, kind="stable")[: asked.top_n].tolist():
+        one: dict[str, Any] = {"index": place, "relevance_score": float(shown[place])}
+        if asked.return_documents:
+            one["document"] = {"text": documents[place]}
+        results.append(one)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return json_response({"model": model, "results": results, "usage": usage}, cut=cut)
 
 
 def packed(vector: Vectors) -> str:

@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from magnetite import __version__
 from magnetite.serve import answers, page
-from magnetite.serve.asked import Asked, OpenAIEmbedding, Search, TeiEmbedding, read
+from magnetite.serve.asked import Asked, OpenAIEmbedding, Rerank, Search, TeiEmbedding, read
 from magnetite.serve.metrics import CONTENT_TYPE
 from magnetite.serve.refusal import ErrorBody, Refusal
+from magnetite.serve.rerank import Reranker
 from magnetite.serve.search import Searches
 from magnetite.serve.served import Rows, Served
 
@@ -35,8 +36,8 @@ _REFUSALS = {
 }
 
 
-def application(served: Served, searches: Searches) -> FastAPI:
-    """Return the application around an encoder and any collections."""
+def application(served: Served, searches: Searches, reranker: Reranker | None = None) -> FastAPI:
+    """Return the application around an encoder, any collections, and perhaps a cross-encoder."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -44,6 +45,8 @@ def application(served: Served, searches: Searches) -> FastAPI:
         searches.close()
         for one in {served, *(found.served for found in searches.by_name.values())}:
             one.close()
+        if reranker is not None:
+            reranker.close()
 
     app = FastAPI(
         title="Magnetite",
@@ -60,8 +63,9 @@ def application(served: Served, searches: Searches) -> FastAPI:
         },
     )
     app.include_router(embedding_routes(served))
+    app.include_router(rerank_routes(reranker))
     app.include_router(search_routes(served, searches))
-    app.include_router(state_routes(served, searches))
+    app.include_router(state_routes(served, searches, reranker))
     app.include_router(page.routes())
     return app
 
@@ -127,13 +131,33 @@ def embedding_routes(served: Served) -> APIRouter:
         work = served.vectors(rows, dimensions=asked.dimensions, unit=asked.normalize)
         return answers.json_response(await while_there(request, work), cut=rows.cut)
 
-    @router.post("/rerank", include_in_schema=False)
-    @router.post("/v1/rerank", include_in_schema=False)
-    @router.post("/v2/rerank", include_in_schema=False)
-    async def rerank() -> Response:
-        message = "no cross-encoder is served here, so nothing is reranked; /info says what is"
-        raise Refusal(501, message, code="not_served")
+    return router
 
+
+def rerank_routes(reranker: Reranker | None) -> APIRouter:
+    """Return the route that ranks documents by a cross-encoder, under its three names."""
+    router = APIRouter()
+
+    async def rerank(request: Request) -> Response:
+        """Rank documents by how well they answer a query, as Cohere's route of this name does."""
+        if reranker is None:
+            message = "no cross-encoder is served here; start `magnetite serve CROSS-ENCODER`"
+            raise Refusal(501, message, code="not_served")
+        asked = await read(request, Rerank, reranker.limits)
+        reranker.check_name(asked.model)
+        documents = asked.texts()
+        rows = await reranker.rows(asked.query, documents, truncate=asked.truncate)
+        scores = await while_there(request, reranker.scores(rows))
+        name, tokens = reranker.name, len(rows.ids)
+        return answers.reranked(scores, documents, asked, model=name, tokens=tokens, cut=rows.cut)
+
+    for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+        router.post(
+            path,
+            response_model=answers.Reranked,
+            include_in_schema=reranker is not None and path == "/rerank",
+            **takes(Rerank),
+        )(rerank)
     return router
 
 
@@ -201,14 +225,15 @@ def search_routes(served: Served, searches: Searches) -> APIRouter:
     return router
 
 
-def state_routes(served: Served, searches: Searches) -> APIRouter:
+def state_routes(served: Served, searches: Searches, reranker: Reranker | None) -> APIRouter:
     """Return the routes that say how the server is."""
     router = APIRouter()
 
     @router.get("/v1/models", response_model=answers.Models)
     async def models() -> Response:
-        """List the one model that is served."""
-        return answers.json_response({"object": "list", "data": [served.as_model()]})
+        """List what is served: the encoder, and the cross-encoder where there is one."""
+        found = [served.as_model(), *([] if reranker is None else [reranker.as_model()])]
+        return answers.json_response({"object": "list", "data": found})
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -219,10 +244,12 @@ def state_routes(served: Served, searches: Searches) -> APIRouter:
     async def info() -> Response:
         """Say what is served, and within which limits."""
         collections = [one.info() for one in searches.by_name.values()]
-        kinds = {"embeddings": True, "search": bool(collections), "rerank": False}
+        kinds = {"embeddings": True, "search": bool(collections), "rerank": bool(reranker)}
         body = {"version": __version__, "serves": kinds} | served.info()
-        limits = asdict(served.limits)
-        return answers.json_response(body | {"collections": collections, "limits": limits})
+        body |= {"collections": collections, "limits": asdict(served.limits)}
+        if reranker is not None:
+            body["reranker"] = reranker.info()
+        return answers.json_response(body)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:

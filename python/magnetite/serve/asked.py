@@ -55,6 +55,30 @@ class TeiEmbedding(Embedding):
     truncation_direction: Literal["Right", "right"] = "Right"
 
 
+class Document(Asked):
+    """A document of /rerank, as Cohere's clients may send it."""
+
+    text: str
+
+
+class Rerank(Asked):
+    """The body of /rerank, as Cohere, Jina and vLLM have it; the last two fields are ours."""
+
+    query: str
+    documents: _Texts | Annotated[list[Document], Field(min_length=1, fail_fast=True)]
+    top_n: int | None = Field(None, ge=1, description="Results to give; all where left out.")
+    return_documents: bool = Field(default=False, description="Give each result's text, too.")
+    model: str | None = Field(None, description="The name that /v1/models gives, or nothing.")
+    truncate: bool = Field(default=True, description="Cut pairs that are too long, or refuse them.")
+    raw_scores: bool = Field(
+        default=False, description="The model's own numbers, not their sigmoid in (0, 1)."
+    )
+
+    def texts(self) -> list[str]:
+        """Return the documents' texts."""
+        return [one if isinstance(one, str) else one.text for one in self.documents]
+
+
 class Search(Asked):
     """The body of /search: one `query`, or several `queries`."""
 
@@ -137,7 +161,9 @@ def _refused(error: ValidationError) -> Refusal:
         return Refusal(400, f"unknown field {place[0]!r}", param=place[0], code="unknown_field")
     if first["type"] == "missing":
         return Refusal(400, f"the field {place[0]!r} is missing", param=place[0], code="missing")
-    if place and place[0] == "input":
+    if place and place[0] == "documents":
+        message = "documents must be a list of strings, or of objects with a text; not empty"
+    elif place and place[0] == "input":
         message = (
             "input must be a string, a list of strings, a list of token ids, or a list of such "
             "lists; none of them empty, ids from 0"

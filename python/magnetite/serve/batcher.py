@@ -31,6 +31,7 @@ KEPT = 0.9
 """What is left of the past in the rate when a batch ends."""
 
 Ids = NDArray[np.int32]
+"""[t], or [t, 2] where a token has a type beside its id."""
 Starts = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Engine = Callable[[Ids, Starts, bool], Vectors]
@@ -61,6 +62,7 @@ class Batcher:
         budget: int,
         threads: int,
         limit_tokens: int,
+        param: str = "input",
         near: float = NEAR,
         heard: Callable[[int, float], object] = lambda *_: None,
     ) -> None:
@@ -73,12 +75,14 @@ class Batcher:
             budget: Tokens of a batch, padding included.
             threads: Batches that the engine runs beside each other.
             limit_tokens: Of all requests; beyond it they are refused.
+            param: The field of a request that holds its texts.
             near: Least share of the longest row's tokens in a batch; 0 where nothing is padded.
             heard: Called on the loop with the tokens of a batch that ended, and the seconds since
                 the one before it did, or since it began.
         """
         self._engine, self._dim, self._heard = engine, dim, heard
         self._budget, self._limit, self._near = budget, limit_tokens, near
+        self._param = param
         self._threads = threads
         self._workers = ThreadPoolExecutor(threads + 1, thread_name_prefix="magnetite-engine")
         self._jobs: deque[Job] = deque()  # those with rows that wait, by turns
@@ -129,7 +133,7 @@ class Batcher:
                 413,
                 f"the texts have {tokens} tokens, and this server holds {self._limit} at a time; "
                 "send fewer texts a request",
-                param="input",
+                param=self._param,
                 code="too_many_tokens",
             )
         over = self.tokens + tokens - self._limit

@@ -26,8 +26,9 @@ class Metrics:
             registry=self._registry,
         )
         self.texts = Counter("magnetite_texts", "Texts embedded.", registry=self._registry)
+        self.pairs = Counter("magnetite_pairs", "Pairs scored.", registry=self._registry)
         self.truncated = Counter(
-            "magnetite_truncated_texts", "Texts that lost their end.", registry=self._registry
+            "magnetite_truncated_texts", "Texts or pairs that lost an end.", registry=self._registry
         )
         self.tokens = Counter(
             "magnetite_tokens", "Tokens run, padding not counted.", registry=self._registry

@@ -124,8 +124,21 @@ def collections(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def searching(collections):
-    """A server of both collections, by the encoder of the first."""
-    one = Server(*collections)
+def cross(tiny_tower, tmp_path_factory) -> Path:
+    """A sealed cross-encoder of 24 tokens with random weights."""
+    from magnetite.learn.encoders import CrossEncoder
+    from magnetite.learn.export import export
+
+    made = CrossEncoder.over(tiny_tower, ["[Q]", "[D]"]).eval()
+    made.max_tokens = 24
+    out = tmp_path_factory.mktemp("cross") / "judge"
+    export(made, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def searching(collections, cross):
+    """A server of both collections, by the encoder of the first, and of a cross-encoder."""
+    one = Server(*collections, cross)
     yield one
     assert one.stop() == 0

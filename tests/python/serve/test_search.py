@@ -62,7 +62,7 @@ def test_each_collection_is_asked_by_the_encoder_that_filled_it(searching, colle
     assert [one["name"] for one in info["collections"]] == ["one", "two"]
     assert {one["documents"] for one in info["collections"]} == {5}
     assert [one["model"] for one in info["collections"]] == ["built-in", "onnx"]
-    assert info["serves"] == {"embeddings": True, "search": True, "rerank": False}
+    assert info["serves"] == {"embeddings": True, "search": True, "rerank": True}
 
 
 def test_a_running_server_sees_what_is_added(searching, collections):
