@@ -111,6 +111,25 @@ def claims(split: str) -> Linking:
     return linking("scifact", split, str, lambda title, text: cut(f"{title} {text}"))
 
 
+def conclusions() -> Linking:
+    """Return the last sentences of some abstracts of SciFact, each for its abstract's beginning.
+
+    They are like claims, of which there are few. What a test claim asks for is not among them.
+    """
+    corpus = read_beir(SHARED / "scifact", split="train").corpus
+    tested = {item for fits in claims("test").fits.values() for item in fits}
+    beginnings = claims("train").items
+    queries = {}
+    for name, text in zip(corpus.ids, corpus.texts, strict=True):
+        last = re.split(r"(?<=[.!?])\s+", text.strip())[-1]
+        if name not in tested and last not in beginnings[name] and 8 <= len(last.split()) <= 40:
+            queries[name] = last
+    kept = np.random.default_rng(SEED).permutation(list(queries))[:600]
+    return Linking(
+        {name: queries[name] for name in kept}, beginnings, {name: [name] for name in kept}
+    )
+
+
 PLANS = {
     "wordnet": Plan(
         train=lambda: [world("artifact"), world("motion_verbs")],
@@ -131,7 +150,7 @@ PLANS = {
         mined=2000,
     ),
     "scifact": Plan(
-        train=lambda: [claims("train")],
+        train=lambda: [claims("train"), conclusions()],
         block=lambda: claims("test"),
         items=1000,
         queries=300,
