@@ -1,56 +1,98 @@
-"""What does the scan between two rounds cost: beside reading the factors once, and through lists?
+"""What does a search by a slow scorer cost beside its scorer, and its scan beside reading once?
 
-    python benches/python/cur_scan.py [--items 1000000] [--anchors 500] [--folder FOLDER]
+    python benches/python/cur_scan.py [--only rounds] [--folder FOLDER] [--json FILE]
 
 Factors V = Rᵀ of a synthetic score matrix of anchor queries and items: V = G·diag(σ)·Q with G
 normal, σ_i = i^(-decay) and Q orthogonal, so that all columns are as long, as columns of scores
-are. Of these an exact index in f32 and one with lists and int8 rows, in FOLDER, where they stay for
-the next run. Queries are u regressed on 100 sampled rows, whose scores have noise; they look for
-the 20 best, as a round does. Processor time of one thread, beside that of reading the factors once;
-medians of several, taken by turns. Recall is that of the exact index.
+are. Processor time of one thread; medians of several, taken by turns.
+
+rounds: all of `CurIndex.search` but its scorer, at 10,000 items and 100 calls in five rounds,
+    beside what a cross-encoder takes for 100 pairs at `--pairs-s`.
+scan: the 20 best of a million items by exact indexes that keep factors as f32, f16 and int8,
+    beside reading what they keep once. Queries are u regressed on 100 sampled rows, whose scores
+    have noise.
+lists: the same queries through lists, codes and int8 rows, one after the other; recall is that of
+    the exact index.
+
+What was made lies in FOLDER for the next run: some 5 GB at a million items.
 """
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from magnetite._core import CurSolver
-from magnetite.index import Hits, Index
+from magnetite.index import CurIndex, Index
+from magnetite.index.cur.tune import Stored
 
 Floats = NDArray[np.float32]
-K, SAMPLED = 20, 100
+#: Results of a scan, rows that a query is regressed on, items and calls of a search by rounds.
+K, SAMPLED, SMALL, CALLS = 20, 100, 10_000, 100
 BLOCK = 50_000
+BYTES: dict[Literal["f32", "f16", "int8"], int] = {"f32": 4, "f16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement."""
+
+    work: str
+    """rounds, scan or lists"""
+    setting: str
+    n: int
+    dim: int
+    queries: int
+    """In a call."""
+    ms: float
+    """Processor time of one thread for each query."""
+    beside: float
+    """rounds: part of the scorer's time. scan: the whole call over reading once. lists: times as
+    fast as the exact f32 index for one query."""
+    recall: float = 1.0
 
 
 def make(folder: Path, items: int, anchors: int, decay: float) -> None:
-    """Write factors and build both indexes."""
+    """Write factors."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    turn = np.linalg.qr(rng.normal(size=(anchors, anchors)))[0]
-    mixing = (np.arange(1, anchors + 1.0)[:, None] ** -decay * turn).astype(np.float32)
+    mixing = spectrum(anchors, decay)
     np.save(folder / "mixing.npy", mixing)
     shape = (items, anchors)
     rows = np.lib.format.open_memmap(folder / "v.npy", "w+", dtype=np.float32, shape=shape)
+    rng = np.random.default_rng(0)
     for first in range(0, items, BLOCK):
         some = min(BLOCK, items - first)
         rows[first : first + some] = rng.standard_normal((some, anchors), dtype=np.float32) @ mixing
     rows.flush()
-    for name, kind, storage in (("flat", "flat", "f32"), ("lists", "ivf", "int8")):
+
+
+def spectrum(anchors: int, decay: float) -> Floats:
+    """Return diag(σ)·Q."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(anchors, anchors)))[0]
+    mixing: Floats = (np.arange(1, anchors + 1.0)[:, None] ** -decay * turn).astype(np.float32)
+    return mixing
+
+
+def opened(
+    folder: Path, kind: Literal["flat", "ivf"], storage: Literal["f32", "f16", "int8"]
+) -> Index:
+    """Return the index of the factors, built if it is not there."""
+    path = folder / f"{kind}-{storage}"
+    if not (path / "MANIFEST").exists():
         start = time.process_time()
         Index.build(
-            folder / "v.npy",
-            kind=kind,  # type: ignore[arg-type]
-            storage=storage,  # type: ignore[arg-type]
-            path=folder / name,
-            memory_budget=2 << 30,
+            folder / "v.npy", kind=kind, storage=storage, path=path, memory_budget=2 << 30
         ).close()
-        print(f"{name}: {time.process_time() - start:.0f} s of the processor", flush=True)
+        print(f"{path.name} built in {time.process_time() - start:.0f} s of the processor")
+    return Index.open(path, "lazy")
 
 
 def regressed(rows: Floats, mixing: Floats, count: int) -> Floats:
@@ -68,58 +110,81 @@ def regressed(rows: Floats, mixing: Floats, count: int) -> Floats:
     return np.array(found, dtype=np.float32)
 
 
+def rounds(mixing: Floats, count: int, repeats: int, pairs_s: float) -> list[Row]:
+    """Time searches whose scorer looks scores up."""
+    rng = np.random.default_rng(2)
+    dim = len(mixing)
+    rows = rng.standard_normal((SMALL, dim), dtype=np.float32) @ mixing
+    scorer = Stored(rng.standard_normal((count, dim), dtype=np.float32) @ mixing @ rows.T)
+    scorer_s = CALLS / pairs_s
+    found = []
+    for storage in BYTES:
+        index = CurIndex.create(None, rows, items=range(SMALL), storage=storage)
+        sizes = (1, count)
+        works: list[Callable[[], object]] = [
+            partial(index.search, range(size), 10, CALLS, score=scorer, rounds=5, threads=1)
+            for size in sizes
+        ]
+        for size, took in zip(sizes, spent(works, repeats), strict=True):
+            each = took / size
+            found.append(Row("rounds", storage, SMALL, dim, size, 1e3 * each, each / scorer_s))
+            print(
+                f"{storage}, {size} queries: {1e3 * each:.2f} ms each beside {1e3 * scorer_s:.0f}, "
+                f"{each / scorer_s:.2%}",
+                flush=True,
+            )
+    return found
+
+
+def scan(folder: Path, queries: Floats, repeats: int) -> list[Row]:
+    """Time exact indexes beside reading."""
+    rows = np.load(folder / "v.npy", mmap_mode="r")
+    found = []
+    for storage, width in BYTES.items():
+        index = opened(folder, "flat", storage)
+        part = rows[: len(rows) * width // 4]
+        sizes = (1, 8, len(queries))
+        works: list[Callable[[], object]] = [partial(reading, part)]
+        works += [partial(index.search, queries[:size], K, threads=1) for size in sizes]
+        reads, *took = spent(works, repeats)
+        print(f"{storage}: reading {part.nbytes / 1e9:.1f} GB once takes {1e3 * reads:.0f} ms")
+        for size, whole in zip(sizes, took, strict=True):
+            found.append(Row("scan", storage, *rows.shape, size, 1e3 * whole / size, whole / reads))
+            print(
+                f"  {size} queries: {1e3 * whole / size:.1f} ms each, all {whole / reads:.2f} x "
+                "reading",
+                flush=True,
+            )
+    return found
+
+
 def reading(rows: Floats) -> None:
     """Read every byte once: the fastest sum that NumPy has over whole words."""
     rows.reshape(-1).view(np.uint64).max()
 
 
-@click.command()
-@click.option("--items", default=100_000)
-@click.option("--anchors", default=500)
-@click.option("--decay", default=0.75)
-@click.option("--queries", "count", default=32)
-@click.option("--repeats", default=5)
-@click.option("--folder", type=click.Path(path_type=Path))
-def main(
-    items: int, anchors: int, decay: float, count: int, repeats: int, folder: Path | None
-) -> None:
-    """Make factors and indexes of them, and time both against reading."""
-    with TemporaryDirectory() as passing:
-        place = folder or Path(passing)
-        if not (place / "lists" / "MANIFEST").exists():
-            make(place, items, anchors, decay)
-        timed(place, count, repeats)
-
-
-def timed(folder: Path, count: int, repeats: int) -> None:
-    """Time both against reading."""
-    rows = np.load(folder / "v.npy", mmap_mode="r")
-    queries = regressed(rows, np.load(folder / "mixing.npy"), count)
-    flat, lists = (Index.open(folder / name, "lazy") for name in ("flat", "lists"))
-    truth = flat.search(queries, K, threads=1).ids
-    works: list[Callable[[], object]] = [
-        lambda: reading(rows),
-        lambda: flat.search(queries[:1], K, threads=1),
-        lambda: flat.search(queries, K, threads=1),
-    ]
-    reads, one, many = spent(works, repeats)
-    print(f"{len(rows):,} x {rows.shape[1]}; reading once {1e3 * reads:.0f} ms")
-    print(f"exact, one query: {1e3 * one:.0f} ms, {one / reads:.2f} x reading")
-    print(f"exact, {count} queries: {1e3 * many / count:.0f} ms each, {many / reads:.2f} x reading")
-    wanted = lists.lists or 0
-    for probes in (2, 4, 8, 16, 32, 64, 128):
-        for rescore in (100, 400):
-
-            def through(some: Floats, p: int = probes, r: int = rescore) -> Hits:
-                return lists.search(some, K, probes=p, rescore=r, threads=1)
-
-            pairs = zip(through(queries).ids, truth, strict=True)
-            recall = np.mean([len(set(a) & set(b)) / K for a, b in pairs])
-            [took] = spent([partial(alone, through, queries)], repeats)
-            print(
-                f"{probes} of {wanted} lists a segment, {rescore} rows: recall {recall:.3f}, "
-                f"{1e3 * took / count:.1f} ms, {one * count / took:.0f} x as fast as exact"
-            )
+def lists(folder: Path, queries: Floats, repeats: int) -> list[Row]:
+    """Time a search through lists beside an exact one."""
+    exact, quick = opened(folder, "flat", "f32"), opened(folder, "ivf", "int8")
+    truth = exact.search(queries, K, threads=1).ids
+    found = []
+    for probes, rescore in ((4, 100), (8, 100), (16, 200), (32, 400)):
+        through = partial(quick.search, k=K, probes=probes, rescore=rescore, threads=1)
+        pairs = zip(through(queries).ids, truth, strict=True)
+        recall = float(np.mean([len(set(a) & set(b)) / K for a, b in pairs]))
+        one, took = spent([partial(exact.search, queries[:1], K, threads=1),
+                           partial(alone, through, queries)], repeats)  # fmt: skip
+        each = took / len(queries)
+        setting = f"{probes} lists a segment of {quick.lists:,} in all, {rescore} rows"
+        found.append(
+            Row("lists", setting, len(exact), exact.dim, 1, 1e3 * each, one / each, recall)
+        )
+        print(
+            f"{setting}: recall {recall:.3f}, {1e3 * each:.2f} ms, {one / each:.0f} x as fast as "
+            "exact",
+            flush=True,
+        )
+    return found
 
 
 def alone(search: Callable[[Floats], object], queries: Floats) -> None:
@@ -129,7 +194,7 @@ def alone(search: Callable[[Floats], object], queries: Floats) -> None:
 
 
 def spent(works: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the median processor time of each, taken by turns."""
+    """Return the median processor time of each, taken by turns, without the first."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(repeats + 1):
         for work, own in zip(works, times, strict=True):
@@ -137,6 +202,46 @@ def spent(works: list[Callable[[], object]], repeats: int) -> list[float]:
             work()
             own.append(time.process_time() - start)
     return [float(np.median(own[1:])) for own in times]
+
+
+@click.command()
+@click.option("--items", default=1_000_000, show_default=True)
+@click.option("--anchors", default=500, show_default=True)
+@click.option("--decay", default=0.75, show_default=True)
+@click.option("--queries", "count", default=32, show_default=True)
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--pairs-s", default=150.0, show_default=True, help="What the cross-encoder scores.")
+@click.option("--only", type=click.Choice(["rounds", "scan", "lists"]))
+@click.option("--folder", type=click.Path(path_type=Path))
+@click.option("--json", "json_out", type=click.Path(path_type=Path))
+def main(
+    items: int,
+    anchors: int,
+    decay: float,
+    count: int,
+    repeats: int,
+    pairs_s: float,
+    only: str | None,
+    folder: Path | None,
+    json_out: Path | None,
+) -> None:
+    """Make what is not there, and time it."""
+    found = []
+    if only in (None, "rounds"):
+        found += rounds(spectrum(anchors, decay), count, repeats, pairs_s)
+    with TemporaryDirectory() as passing:
+        place = folder or Path(passing)
+        if only != "rounds":
+            if not (place / "v.npy").exists():
+                make(place, items, anchors, decay)
+            rows = np.load(place / "v.npy", mmap_mode="r")
+            queries = regressed(rows, np.load(place / "mixing.npy"), count)
+        if only in (None, "scan"):
+            found += scan(place, queries, repeats)
+        if only in (None, "lists"):
+            found += lists(place, queries, repeats)
+    if json_out:
+        json_out.write_text("".join(json.dumps(asdict(row)) + "\n" for row in found))
 
 
 if __name__ == "__main__":
