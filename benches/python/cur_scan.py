@@ -139,6 +139,7 @@ def rounds(mixing: Floats, count: int, repeats: int, pairs_s: float) -> list[Row
 def scan(folder: Path, queries: Floats, repeats: int) -> list[Row]:
     """Time exact indexes beside reading."""
     rows = np.load(folder / "v.npy", mmap_mode="r")
+    dim = rows.shape[1]
     found = []
     for storage, width in BYTES.items():
         index = opened(folder, "flat", storage)
@@ -149,7 +150,9 @@ def scan(folder: Path, queries: Floats, repeats: int) -> list[Row]:
         reads, *took = spent(works, repeats)
         print(f"{storage}: reading {part.nbytes / 1e9:.1f} GB once takes {1e3 * reads:.0f} ms")
         for size, whole in zip(sizes, took, strict=True):
-            found.append(Row("scan", storage, *rows.shape, size, 1e3 * whole / size, whole / reads))
+            found.append(
+                Row("scan", storage, len(rows), dim, size, 1e3 * whole / size, whole / reads)
+            )
             print(
                 f"  {size} queries: {1e3 * whole / size:.1f} ms each, all {whole / reads:.2f} x "
                 "reading",
