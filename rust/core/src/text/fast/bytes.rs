@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::classes::{Classes, Classify};
+use super::joins::Joins;
 use super::merges::{Merges, Symbols};
 use super::split::Pattern;
 use super::words::Words;
@@ -37,8 +38,11 @@ pub(in crate::text) struct ByteModel {
 pub(super) struct Bytes {
     /// The words that are one token.
     whole: Words,
+    /// Parts of words need not be the token that a whole word would be.
+    ignore_merges: bool,
     bytes: [i32; 256],
     merges: Merges,
+    joins: Joins,
     classes: Classes,
     pattern: Pattern,
     prefix_space: bool,
@@ -63,10 +67,13 @@ impl Bytes {
             .filter(|(token, id)| model.ignore_merges || is_whole(token, *id))
             .map(|(token, id)| (&token[..], *id))
             .collect();
+        let tokens = model.tokens.iter().map(|(token, id)| (&token[..], *id));
         Self {
             whole: Words::new(whole.iter().copied()),
+            ignore_merges: model.ignore_merges,
             bytes: model.bytes,
             merges,
+            joins: Joins::new(&model.merges, tokens),
             classes: Classes::new(model.classify),
             pattern: model.pattern,
             prefix_space: model.prefix_space,
@@ -137,8 +144,19 @@ impl Bytes {
     #[inline(never)]
     fn parts(&self, word: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
         scratch.remembered(word, ids, |scratch, ids| {
-            let bytes = word.iter().map(|&b| self.bytes[usize::from(b)]);
-            self.merges.merge(bytes, &mut scratch.symbols, ids);
+            if word.is_ascii() {
+                return self.merge(word, scratch, ids);
+            }
+            self.joins.parts(word, |part| match self.whole.get(part) {
+                Some(id) if !self.ignore_merges => ids.push(id),
+                _ if part.len() == word.len() => self.merge(part, scratch, ids),
+                _ => scratch.remembered(part, ids, |scratch, ids| self.merge(part, scratch, ids)),
+            });
         });
+    }
+
+    fn merge(&self, part: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
+        let bytes = part.iter().map(|&b| self.bytes[usize::from(b)]);
+        self.merges.merge(bytes, &mut scratch.symbols, ids);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 const PAGE: usize = 256;
 
 /// The most characters of a [`Fate::Spell`].
-const SPELLED: usize = 3;
+pub(super) const SPELLED: usize = 3;
 
 /// What becomes of a character, whatever stands beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub(super) enum Fate {
     Odd,
 }
 
-/// A table of fates. Each is asked for when its character is first met: the stages are slow to ask,
-/// and a text has few of the many characters.
+/// A table of what is known of characters, fates mostly. Each is asked for when its character is first
+/// met: the stages are slow to ask, and a text has few of the many characters.
 #[derive(Debug)]
-pub(super) struct Chars {
-    pages: Vec<OnceLock<Box<Page>>>,
+pub(super) struct Chars<T = Fate> {
+    pages: Vec<OnceLock<Box<Page<T>>>>,
 }
 
-type Page = [OnceLock<Fate>; PAGE];
+type Page<T> = [OnceLock<T>; PAGE];
 
 /// The stages before a model, as the `tokenizers` crate runs them.
 pub(in crate::text) trait Stages {
@@ -52,25 +52,28 @@ pub(in crate::text) trait Stages {
 
     /// Whether `c`, which the stages made, may change places with its neighbours.
     fn moves(&self, c: char) -> bool;
+
+    /// Whether each character of `text` is a grapheme of its own.
+    fn falls_apart(&self, text: &str) -> bool;
 }
 
-impl Chars {
+impl<T: Copy> Chars<T> {
     /// Tables that are still empty.
     pub(super) fn new() -> Self {
         Self { pages: (0..=char::MAX as usize / PAGE).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The fate of `c`.
+    /// What is known of `c`; `ask` is asked the first time.
     #[inline]
-    pub(super) fn get(&self, c: char, stages: &impl Stages) -> Fate {
+    pub(super) fn get(&self, c: char, ask: impl FnOnce(char) -> T) -> T {
         let page = &self.pages[c as usize / PAGE];
         let page = page.get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
-        *page[c as usize % PAGE].get_or_init(|| fate(c, stages))
+        *page[c as usize % PAGE].get_or_init(|| ask(c))
     }
 }
 
 /// Reads the fate of `c` off what becomes of it between two letters.
-fn fate(c: char, stages: &impl Stages) -> Fate {
+pub(super) fn fate(c: char, stages: &impl Stages) -> Fate {
     let words = stages.words(&format!("a{c}b"));
     if words.iter().flat_map(|word| word.chars()).any(|c| stages.moves(c)) {
         return Fate::Odd;
@@ -89,13 +92,17 @@ fn fate(c: char, stages: &impl Stages) -> Fate {
 }
 
 fn spell(kept: &str) -> Fate {
+    spelled(kept).map_or(Fate::Odd, Fate::Spell)
+}
+
+/// The characters of `text` with NULs behind them; `None` if they are more, or one is a NUL.
+pub(super) fn spelled(text: &str) -> Option<[char; SPELLED]> {
     let mut chars = ['\0'; SPELLED];
-    let count = kept.chars().count();
-    if count > SPELLED || kept.contains('\0') {
-        return Fate::Odd;
+    if text.chars().count() > SPELLED || text.contains('\0') {
+        return None;
     }
-    chars.iter_mut().zip(kept.chars()).for_each(|(place, c)| *place = c);
-    Fate::Spell(chars)
+    chars.iter_mut().zip(text.chars()).for_each(|(place, c)| *place = c);
+    Some(chars)
 }
 
 fn single(text: &str) -> Option<char> {

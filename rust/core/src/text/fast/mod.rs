@@ -9,6 +9,7 @@ mod bytes;
 mod cache;
 mod chars;
 mod classes;
+mod joins;
 mod merges;
 mod meta;
 mod pieces;
@@ -176,7 +177,7 @@ impl<S: Stages> Fast<S> {
         Self::new(stages, Lane::Bytes(Box::new(Bytes::new(model))), tokens)
     }
 
-    /// A Unigram behind a normalizer that leaves plain text as it is.
+    /// A Unigram behind a normalizer that takes grapheme by grapheme.
     pub(super) fn unigram(stages: S, model: UnigramModel, tokens: Tokens) -> Option<Self> {
         let lane = Lane::Unigram(Box::new(Unigram::new(&stages, model)?));
         Self::new(stages, lane, tokens)

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::chars::{Chars, SPELLED, spelled};
 use super::meta::{Meta, SPACE};
 use super::trie::Trie;
 use super::{Scratch, Stages, Stop};
@@ -23,7 +24,7 @@ pub(in crate::text) struct UnigramModel {
     pub(in crate::text) meta: Meta,
 }
 
-/// Unigram behind a normalizer that leaves plain text as it is.
+/// Unigram behind a normalizer that takes grapheme by grapheme.
 #[derive(Debug)]
 pub(super) struct Unigram {
     trie: Trie,
@@ -32,7 +33,32 @@ pub(super) struct Unigram {
     unknown_score: f64,
     bytes: Vec<Option<i32>>,
     meta: Meta,
+    /// The bytes of ASCII that the normalizer leaves as they are.
     plain: [bool; 256],
+    chars: Chars<Known>,
+}
+
+/// What is known of a character.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// What the normalizer makes of it; `None` if that depends on its neighbours.
+    becomes: Option<[char; SPELLED]>,
+    /// A space before it is a grapheme of its own,
+    opens: bool,
+    /// and so is one behind it.
+    closes: bool,
+}
+
+impl Known {
+    fn new(c: char, stages: &impl Stages) -> Self {
+        let alone = stages.falls_apart(&format!(" {c}{c} "));
+        let single = alone && c != '\r'; // \r and \n are one
+        Self {
+            becomes: single.then(|| spelled(&stages.normalize(&c.to_string()))).flatten(),
+            opens: alone || stages.falls_apart(&format!(" {c}")),
+            closes: alone || stages.falls_apart(&format!("{c} ")),
+        }
+    }
 }
 
 /// The best way to the end of a piece.
@@ -58,16 +84,35 @@ impl Unigram {
             let c = char::from(b as u8);
             matches!(c, ' '..='~') && stages.normalize(&c.to_string()) == c.to_string()
         });
-        let unknown_score = worst - PENALTY;
-        Some(Self { trie, scores, unknown, unknown_score, bytes, meta, plain })
+        let (unknown_score, chars) = (worst - PENALTY, Chars::new());
+        Some(Self { trie, scores, unknown, unknown_score, bytes, meta, plain, chars })
     }
 
     /// What the normalizer makes of `text`.
     pub(super) fn normalize<'t>(&self, text: &'t str, stages: &impl Stages) -> Cow<'t, str> {
-        match text.bytes().all(|b| self.plain[usize::from(b)]) {
-            true => Cow::Borrowed(text),
-            false => Cow::Owned(stages.normalize(text)),
+        if text.bytes().all(|b| self.plain[usize::from(b)]) {
+            return Cow::Borrowed(text);
         }
+        let mut normal = String::with_capacity(text.len());
+        match self.spell_out(text, stages, &mut normal) {
+            Some(()) => Cow::Owned(normal),
+            None => Cow::Owned(stages.normalize(text)),
+        }
+    }
+
+    /// Appends what the normalizer makes of `text`; `None` if a character depends on its neighbours.
+    fn spell_out(&self, text: &str, stages: &impl Stages, out: &mut String) -> Option<()> {
+        for c in text.chars() {
+            match c.is_ascii() && self.plain[c as usize] {
+                true => out.push(c),
+                false => out.extend(self.known(c, stages).becomes?.iter().filter(|&&c| c != '\0')),
+            }
+        }
+        Some(())
+    }
+
+    fn known(&self, c: char, stages: &impl Stages) -> Known {
+        self.chars.get(c, |c| Known::new(c, stages))
     }
 
     /// Appends the ids of `text`.
@@ -85,7 +130,7 @@ impl Unigram {
             if ids.len() >= stop.at && stop.reached(ids.len())? {
                 return Ok(());
             }
-            let (end, plain) = self.chunk(text.as_bytes(), at);
+            let (end, plain) = self.chunk(text, at, stages);
             self.encode_chunk(&text[at..end], plain, begins, stages, scratch, ids);
             if end == text.len() {
                 return Ok(());
@@ -95,20 +140,33 @@ impl Unigram {
         }
     }
 
-    /// The end of the chunk at `at`, and whether it is plain: up to a space between plain characters,
+    /// The end of the chunk at `at`, and whether it is plain: up to a space that is a grapheme of its own,
     /// which the normalizer cannot join with anything.
-    fn chunk(&self, bytes: &[u8], at: usize) -> (usize, bool) {
-        let mut plain = true;
-        for (i, &b) in bytes.iter().enumerate().skip(at) {
-            if b == b' ' && (i == 0 || self.plain[usize::from(bytes[i - 1])]) {
-                let next = bytes.get(i + 1);
-                if self.plain[usize::from(b)] && next.is_none_or(|&b| self.plain[usize::from(b)]) {
+    fn chunk(&self, text: &str, at: usize, stages: &impl Stages) -> (usize, bool) {
+        let (bytes, mut plain, mut closes) = (text.as_bytes(), true, true);
+        let mut i = at;
+        while let Some(&b) = bytes.get(i) {
+            if self.plain[usize::from(b)] {
+                if b == b' ' && closes && self.opens(text, i + 1, stages) {
                     return (i, plain);
                 }
+                (closes, i) = (true, i + 1);
+                continue;
             }
-            plain &= self.plain[usize::from(b)];
+            let Some(c) = text[i..].chars().next() else { break };
+            (plain, closes, i) = (false, self.known(c, stages).closes, i + c.len_utf8());
         }
         (bytes.len(), plain)
+    }
+
+    /// Whether a space before `at` is a grapheme that ends there.
+    fn opens(&self, text: &str, at: usize, stages: &impl Stages) -> bool {
+        match text.as_bytes().get(at) {
+            Some(&b) if !self.plain[usize::from(b)] => {
+                text[at..].chars().next().is_none_or(|c| self.known(c, stages).opens)
+            }
+            _ => true,
+        }
     }
 
     /// Appends the ids of a chunk that `begins` the text or comes after a space.
@@ -122,10 +180,12 @@ impl Unigram {
         ids: &mut Vec<i32>,
     ) {
         let make = |scratch: &mut Scratch, ids: &mut Vec<i32>| {
-            let Scratch { word, best, .. } = scratch;
+            let Scratch { word, best, text, .. } = scratch;
             let each = |word: &[u8]| self.best_pieces(word, best, ids);
-            match plain {
-                true => self.meta.words(chunk, begins, word, each),
+            text.clear();
+            match plain || self.spell_out(chunk, stages, text).is_some() {
+                true if plain => self.meta.words(chunk, begins, word, each),
+                true => self.meta.words(text, begins, word, each),
                 false => self.meta.words(&stages.normalize(chunk), begins, word, each),
             }
         };

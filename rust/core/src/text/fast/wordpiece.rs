@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::chars::{Chars, Fate, Stages};
+use super::chars::{self, Chars, Fate, Stages};
 use super::words::{Key, SHORT, Words, number};
 use super::{Scratch, Stop};
 use crate::Result;
@@ -66,7 +66,7 @@ impl WordPiece {
     /// `None` if the stages do something to letters, digits or spaces that the fast lane does not.
     pub(super) fn new(stages: &impl Stages, vocabulary: &Vocabulary) -> Option<Self> {
         let chars = Chars::new();
-        let fate = |b: u8| chars.get(char::from(b), stages);
+        let fate = |b: u8| chars.get(char::from(b), |c| chars::fate(c, stages));
         let mark = |b: u8| b.is_ascii_punctuation() && fate(b) == Fate::Alone(char::from(b));
         let pieces = Pieces::new(vocabulary, mark);
         let lowercase = fate(b'A') == Fate::Keep('a');
@@ -234,7 +234,7 @@ impl WordPiece {
     ) -> Option<()> {
         word.clear();
         for c in run.chars() {
-            let fate = self.chars.get(c, stages);
+            let fate = self.chars.get(c, |c| chars::fate(c, stages));
             let mut keep = |c: char| {
                 word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             };

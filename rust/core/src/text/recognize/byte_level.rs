@@ -145,13 +145,13 @@ enum Listed {
     Lines(Vec<String>),
 }
 
-/// Each class, and what the crate's regular expressions call it.
+/// Each class, and what the crate's regular expressions call runs of it: few matches a page.
 static CLASSES: LazyLock<[(SysRegex, Class); 4]> = LazyLock::new(|| {
     [
-        (r"\p{L}", Class::Letter),
-        (r"\p{N}", Class::Number),
-        (r"\s", Class::Space),
-        (r"[\r\n]", Class::Line),
+        (r"\p{L}+", Class::Letter),
+        (r"\p{N}+", Class::Number),
+        (r"\s+", Class::Space),
+        (r"[\r\n]+", Class::Line),
     ]
     .map(|(regex, class)| (SysRegex::new(regex).expect("a class is an expression"), class))
 });
@@ -160,8 +160,8 @@ static CLASSES: LazyLock<[(SysRegex, Class); 4]> = LazyLock::new(|| {
 fn classify(text: &str) -> Vec<Class> {
     let mut classes = vec![Class::Other; text.len()];
     for (regex, class) in CLASSES.iter() {
-        for (start, _) in regex.find_iter(text) {
-            classes[start] = *class;
+        for (start, end) in regex.find_iter(text) {
+            classes[start..end].fill(*class);
         }
     }
     text.char_indices().map(|(at, _)| classes[at]).collect()

@@ -13,6 +13,7 @@ use tokenizers::{
 };
 use unicode_normalization_alignments::char::canonical_combining_class;
 use unicode_normalization_alignments::{IsNormalized, is_nfc_quick};
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::text::fast::{self, Fast, Rule, Tokens, Vocabulary};
 
@@ -53,6 +54,10 @@ impl fast::Stages for Stages {
 
     fn moves(&self, c: char) -> bool {
         self.decomposes && canonical_combining_class(c) != 0
+    }
+
+    fn falls_apart(&self, text: &str) -> bool {
+        text.graphemes(true).count() == text.chars().count()
     }
 }
 
