@@ -110,20 +110,24 @@ def build(
         raise click.UsageError(f"{out} exists; remove it or give another --out")
     documents = list(documents_of(items))
     kept = scores or out.with_name(f"{out.name}.scores")
-    index = CurIndex.build(
-        _judge(judge, threads),
-        [document.passage for document in documents],
-        [document.passage for document in documents_of(queries)],
-        method=method,
-        encoder=load_encoder(model, threads),
-        ids=[document.id for document in documents],
-        calls=calls,
-        per_query=per_query,
-        budget=budget,
-        checkpoint=kept,
-        path=out,
-        threads=threads,
-    )
+    try:
+        index = CurIndex.build(
+            _judge(judge, threads),
+            [document.passage for document in documents],
+            [document.passage for document in documents_of(queries)],
+            method=method,
+            encoder=load_encoder(model, threads),
+            ids=[document.id for document in documents],
+            calls=calls,
+            per_query=per_query,
+            budget=budget,
+            checkpoint=kept,
+            path=out,
+            threads=threads,
+        )
+    except KeyboardInterrupt:
+        click.echo(f"\nScores are kept in {kept}; the same command goes on.", err=True)
+        raise
     seconds = time.perf_counter() - start
     index.close()
     said = f"{out}: {len(index):,} items in {seconds:.1f} s by {method}; scores are in {kept}"

@@ -1,7 +1,11 @@
 """`magnetite cur`: build, search, eval."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,11 +14,14 @@ from click.testing import CliRunner
 from magnetite.cli import main
 
 JUDGE = """
+import os, time
+
 calls = 0
 LIMIT = None
 
 def score(query, items):
     global calls
+    time.sleep(float(os.environ.get("JUDGE_S", "0")))
     calls += len(items)
     if LIMIT is not None and calls > LIMIT:
         raise RuntimeError("out of credit")
@@ -77,6 +84,50 @@ def test_a_judge_that_fails_costs_nothing_twice(place, monkeypatch):
     judging.calls = 0
     assert built().exit_code == 0
     assert judging.calls == 200
+
+
+def begun(place, more):
+    """Start a build in a process; return it once it has put scores on the disk `more` times."""
+    journal = place / "here.scores" / "scores.journal"
+    before = journal.read_bytes().count(b"\n") if journal.exists() else 1
+    words = ["build", "items.jsonl", "queries.txt", "-o", "here", "--judge", "judging:score"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from magnetite.cli import main; main()", "cur", *words],
+        env=os.environ | {"JUDGE_S": "0.4"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 120
+    while not journal.exists() or journal.read_bytes().count(b"\n") < before + more:
+        assert process.poll() is None, "it was to be stopped while it scores"
+        assert time.monotonic() < end, "nothing was kept"
+        time.sleep(0.01)
+    return process
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED LOUDLY: no signals to a process here")
+def test_a_build_that_was_stopped_and_killed_has_the_bytes_of_one_that_was_not(place):
+    stopped = begun(place, 1)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130
+    assert "Scores are kept in here.scores; the same command goes on." in said
+    killed = begun(place, 1)
+    killed.kill()
+    killed.communicate()
+    assert not (place / "here").exists()
+    assert built().exit_code == 0
+    torn = {name: files(place / name) for name in ("here", "here.scores")}
+    for name in torn:
+        (place / name).rename(place / f"{name}.torn")
+    assert built().exit_code == 0
+    assert torn == {name: files(place / name) for name in torn}
 
 
 def test_what_a_user_can_mend_is_one_line(place):
