@@ -170,6 +170,8 @@ def search(
     """
     from magnetite.index.cur import CurIndex
 
+    if budget < k:
+        raise click.UsageError(f"--budget must be at least -k, {k}; got {budget}; lower -k, say")
     encoder = load_encoder(model, threads)
     with CurIndex.open(index) as opened:
         made = opened.about.encoder

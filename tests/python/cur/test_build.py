@@ -94,9 +94,14 @@ def test_a_budget_of_calls_is_kept_to_the_call():
     assert len(calls) == 900  # six queries of 150 items
 
 
-def test_settings_are_chosen_for_a_budget():
-    index = build(judge, ITEMS, QUERIES, encoder=Encoder(), budget=30, show_progress=False)
-    plain = build(judge, ITEMS, QUERIES, encoder=Encoder(), show_progress=False)
+def test_settings_are_chosen_for_a_budget_and_again_without_a_call(tmp_path):
+    given = {"encoder": Encoder(), "checkpoint": tmp_path / "scores", "show_progress": False}
+    plain = build(judge, ITEMS, QUERIES, **given)
+
+    def retired(query, items):
+        raise AssertionError("everything was paid for")
+
+    index = build(retired, ITEMS, QUERIES, budget=30, **given)
     assert index.about.settings != plain.about.settings
 
 

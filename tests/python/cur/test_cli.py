@@ -138,6 +138,8 @@ def test_what_a_user_can_mend_is_one_line(place):
     assert "judging has no 'no'" in wrong.output
     (place / "here").mkdir()
     assert "here exists" in built().output
+    wrong = run("search", "here", "iron", "--judge", "judging:score", "--budget", "3", "-k", "5")
+    assert "--budget must be at least -k, 5; got 3" in wrong.output
 
 
 def test_eval_prints_a_table_and_writes_lines(place):
