@@ -126,7 +126,7 @@ def build(
             threads=threads,
         )
     except KeyboardInterrupt:
-        click.echo(f"\nScores are kept in {kept}; the same command goes on.", err=True)
+        click.echo(f"Scores are kept in {kept}; the same command goes on.", err=True)
         raise
     seconds = time.perf_counter() - start
     index.close()
