@@ -390,8 +390,12 @@ def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def energy(scores: NDArray[np.float32]) -> dict[str, float]:
-    """Return the part of the squared scores, each column's mean taken off, in leading ranks."""
-    values = np.linalg.svd(scores - scores.mean(0), compute_uv=False) ** 2
+    """Return the part of the squared scores in leading ranks, without what ranks nothing.
+
+    That is each query's mean, and each item's, which a search knows before it asks.
+    """
+    apart = scores - scores.mean(0)
+    values = np.linalg.svd(apart - apart.mean(1, keepdims=True), compute_uv=False) ** 2
     shares = values.cumsum() / values.sum()
     return {str(rank): float(shares[min(rank, len(shares)) - 1]) for rank in (1, 10, 50)}
 

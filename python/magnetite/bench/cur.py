@@ -94,7 +94,8 @@ class Judge:
     spearman: float
     """Mean rank correlation of judge and encoder over the items of a query."""
     energy: dict[int, float]
-    """Part of the squared scores, less the items' means, in so many singular vectors."""
+    """Part of the squared scores in so many singular vectors, less the items' means and the
+    queries', which rank nothing and can hold most of the scores of a judge trained by a softmax."""
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> str:
@@ -265,6 +266,7 @@ def judged(block: Block, anchors: Places, tests: Places) -> Judge:
     judge, encoder = task(best(scores, 10), labels), task(best(dots, 10), labels)
     every = np.concatenate([scores, block.scores[anchors].astype(np.float64)])
     every -= every.mean(axis=0)
+    every -= every.mean(axis=1, keepdims=True)
     squared = np.linalg.eigvalsh(every @ every.T)[::-1]
     ranks = [_ranks(one) for one in (scores, dots)]
     return Judge(

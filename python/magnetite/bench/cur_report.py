@@ -34,7 +34,7 @@ def judge_lines(judge: Judge) -> list[str]:
         f"{judge.encoder_accuracy:.3f}, {judge.accuracy}), nDCG@10 {judge.judge_ndcg:.3f} "
         f"(encoder {judge.encoder_ndcg:.3f}, {judge.ndcg})",
         f"rank correlation with the encoder {judge.spearman:.2f}; "
-        f"energy of the scores less items' means: {energy}",
+        f"energy of the scores less items' and queries' means: {energy}",
     ]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from magnetite.index.cur import CurIndex, ScorerError
+from magnetite.index.cur import CurIndex, ScorerError, ways
+from magnetite.index.cur.factorize import Belief
 
 DIM = 8
 WORDS = ["iron", "copper", "field", "pole", "coil", "rust", "north", "south"]
@@ -94,7 +95,9 @@ def test_a_budget_of_calls_is_kept_to_the_call():
     assert len(calls) == 900  # six queries of 150 items
 
 
-def test_settings_are_chosen_for_a_budget_and_again_without_a_call(tmp_path):
+def test_settings_are_chosen_for_a_budget_and_again_without_a_call(tmp_path, monkeypatch):
+    noisy = ways.Corrected(belief=Belief(noise=3.0))
+    monkeypatch.setattr(ways, "corrected", lambda budget, anchors: [noisy])
     given = {"encoder": Encoder(), "checkpoint": tmp_path / "scores", "show_progress": False}
     plain = build(judge, ITEMS, QUERIES, **given)
 
@@ -102,7 +105,8 @@ def test_settings_are_chosen_for_a_budget_and_again_without_a_call(tmp_path):
         raise AssertionError("everything was paid for")
 
     index = build(retired, ITEMS, QUERIES, budget=30, **given)
-    assert index.about.settings != plain.about.settings
+    ratio = index.about.settings["noise"] / plain.about.settings["noise"]
+    assert ratio == pytest.approx(3.0 / Belief().noise)
 
 
 def test_an_index_is_kept_and_takes_new_items(tmp_path):

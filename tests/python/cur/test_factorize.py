@@ -20,6 +20,7 @@ def world(queries=40, items=300, dim=12, seed=0):
     asked, found = rng.standard_normal((queries, dim)), 0.3 + rng.standard_normal((items, dim))
     own = rng.standard_normal((queries, 8)) @ rng.standard_normal((8, items))
     scores = 2 + asked @ found.T / dim + own / 8 + rng.standard_normal(items) / 4
+    scores += 3 * rng.standard_normal((queries, 1))  # a judge's level says nothing of items
     return scores, asked, found
 
 
@@ -48,21 +49,25 @@ def written_out(scores, asked, found, belief, learned):
     """The mean and the covariance of a query's scores, as `residual` says them, by loops."""
     middle, centre, mean = asked.mean(0), found.mean(0), scores.mean(0)
     dots = (asked - middle) @ (found - centre).T
-    free = scores - mean
-    free = free - free.mean(1, keepdims=True)
-    slope = belief.slope * (dots * free).sum() / (dots**2).sum()
-    left = scores - mean - slope * (asked - middle) @ found.T
+    levels = (scores - mean).mean(1)
+    x, y = [], []  # of the best 5 %, less their means
+    for line, row in zip(dots, scores - mean, strict=True):
+        best = np.argsort(-line)[: round(0.05 * len(found))]
+        x, y = [*x, *(line[best] - line[best].mean())], [*y, *(row[best] - row[best].mean())]
+    slope = belief.slope * np.dot(x, y) / np.dot(x, x)
+    left = scores - mean - levels[:, None] - slope * dots
     spread = (left**2).mean()
 
     def expected(vector):
-        return mean + slope * (vector - middle) @ found.T + (vector - middle) @ learned @ left
+        about = vector - middle
+        return mean + slope * about @ (found - centre).T + about @ learned @ left
 
     apart = found - centre
     together = belief.encoder * spread * apart @ apart.T / (apart**2).sum(1).mean()
     together += (1 - belief.encoder) * left.T @ left / len(left)
-    together += (
-        belief.level * spread * (1 + np.outer(mean - mean.mean(), mean - mean.mean()) / mean.var())
-    )
+    liked = mean - mean.mean()
+    together += belief.taste * spread * np.outer(liked, liked) / mean.var()
+    together += levels.var() + spread
     return expected, together, belief.noise * spread, left
 
 
@@ -73,7 +78,7 @@ def ridge(asked, left, strength):
 
 def test_residual_factors_are_the_gaussian_process_they_say(monkeypatch):
     scores, asked, found = world()
-    belief = Belief(encoder=0.4, noise=0.2, level=0.3, slope=1.5)
+    belief = Belief(encoder=0.4, noise=0.2, taste=0.3, slope=1.5)
     monkeypatch.setattr("magnetite.index.cur.factorize.STRENGTHS", (3.0,))
     made = residual(scores[:30], asked[:30], found, belief=belief, rank=None)
     learned = ridge(asked[:30], None, 3.0)
@@ -158,9 +163,20 @@ def test_the_prior_of_encoder_rows_is_the_calibrated_dot_product():
 def test_every_part_of_a_belief_changes_something():
     scores, asked, found = world()
     base = residual(scores, asked, found)
-    for belief in (Belief(encoder=0.2), Belief(level=0.4), Belief(slope=2.0)):
+    for belief in (Belief(encoder=0.2), Belief(taste=0.4), Belief(slope=2.0)):
         assert not np.allclose(residual(scores, asked, found, belief=belief).rows, base.rows)
     assert residual(scores, asked, found, belief=Belief(noise=0.1)).noise < base.noise
+
+
+def test_a_query_s_level_changes_no_prior_and_no_noise():
+    """Judges trained by a softmax put all scores of a query anywhere; only their order counts."""
+    scores, asked, found = world()
+    shifted = scores + 50 * np.random.default_rng(1).standard_normal((40, 1))
+    made = [residual(one, asked, found, rank=None) for one in (scores, shifted)]
+    assert made[1].noise == pytest.approx(made[0].noise)
+    lines = [one.rows.astype(float) @ factors.prior(one.arrays, asked[:3], 3).T for one in made]
+    lines = [line - line.mean(axis=0) for line in lines]
+    np.testing.assert_allclose(lines[1], lines[0], atol=1e-3)
 
 
 def test_bad_matrices_are_refused():

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 #: Strengths of the ridge that learns a query's prior; the last is as good as no learning.
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 1e9)
+#: Part of the items, those best by dot product, among which the encoder's slope is fitted. Most
+#: items are bad, and what the encoder says of these is not what a search wants to know.
+NEAR = 0.05
 
 
 def of_matrix(scores: ArrayLike, rank: int | None = None) -> Factors:
@@ -64,16 +67,15 @@ class Belief:
     encoder: float = 0.6
     """Part of the variance around the prior that follows the encoder's own dot products; the rest
     follows how the anchor queries' scores vary together."""
-    noise: float = 2.0
+    noise: float = 0.5
     """Variance that no row explains, as a part of that variance."""
-    level: float = 0.1
-    """Variance of a query's mean score, and of its taste for what is liked by all, likewise."""
+    taste: float = 0.1
+    """Variance of what a query thinks of that which is liked by all, likewise."""
     slope: float = 1.0
-    """Times the slope from dot products to scores that least squares find over all items. Most
-    items are bad ones; above 1 says that among good ones the encoder's word has more weight."""
+    """Times the slope from dot products to scores that least squares find among the best."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.encoder < 1 and min(self.noise, self.level, self.slope) > 0):
+        if not (0 < self.encoder < 1 and min(self.noise, self.taste, self.slope) > 0):
             raise ValueError(f"expected encoder between 0 and 1, all others above 0; got {self}")
 
 
@@ -90,7 +92,8 @@ def residual(
     A query's scores are taken to be Gaussian. Their mean is the item's mean over the anchor
     queries, and the calibrated dot product with the query's vector, and a ridge regression of what
     the two leave over on that vector. Around it they vary as the anchor queries' residuals do, and
-    as dot products do. So a search is Gaussian process regression: a ridge toward the mean.
+    as dot products do. So a search is Gaussian process regression: a ridge toward the mean. How
+    high a query's scores are all together is nothing that ranks; it varies by itself.
 
     Args:
         scores: Of every item by the anchor queries.   # [k_q, n]
@@ -127,6 +130,7 @@ class _Fit:
     centre: Floats  # [dim] mean of the items' vectors
     reach: float  # mean squared length of the items' vectors from there
     level: float  # mean score
+    levels: Floats  # [k_q] the queries' mean scores, less that
     appeal: float  # standard deviation of the items' mean scores
     slope: float  # from dot products to scores
     learned: Floats  # [dim, k_q] from a query's vector to weights of the residuals
@@ -138,9 +142,10 @@ def _fitted(matrix: Floats, asked: Floats, found: Floats, steeper: float) -> _Fi
     mean = matrix.mean(axis=0)
     around, apart = asked - middle, found - centre
     free = matrix - mean
-    free_of_level = free - free.mean(axis=1, keepdims=True)
-    slope = steeper * calibrated(free_of_level, around @ apart.T)[0]
-    left = free - slope * (around @ found.T)
+    levels = free.mean(axis=1)
+    dots = around @ apart.T
+    slope = steeper * _slope(free, dots)
+    left = free - levels[:, None] - slope * dots
     reach = float((apart**2).sum(axis=1).mean())
     return _Fit(
         asked,
@@ -148,11 +153,22 @@ def _fitted(matrix: Floats, asked: Floats, found: Floats, steeper: float) -> _Fi
         centre,
         reach or 1.0,
         float(mean.mean()),
+        levels,
         float(mean.std()) or 1.0,
         slope,
         _learned(around, left),
         float((left**2).mean()) or 1.0,
     )
+
+
+def _slope(free: Floats, dots: Floats) -> float:
+    """Return the least squares slope from dots to scores among the `NEAR` best of each query."""
+    items = dots.shape[1]
+    count = min(items, max(10, round(NEAR * items)))
+    best = np.argpartition(dots, items - count, axis=1)[:, items - count :]
+    x, y = (np.take_along_axis(one, best, 1) for one in (dots, free))
+    centred = (one - one.mean(axis=1, keepdims=True) for one in (x, y))
+    return calibrated(*reversed([*centred]))[0]
 
 
 def _learned(around: Floats, left: Floats) -> Floats:  # [dim, k_q]
@@ -180,9 +196,10 @@ def _learned(around: Floats, left: Floats) -> Floats:  # [dim, k_q]
 
 
 def _scales(fit: _Fit, belief: Belief) -> tuple[float, float, float, float]:
-    level = float(np.sqrt(belief.level * fit.spread))
+    level = float(np.sqrt(fit.levels.var() + fit.spread))
+    mean = float(np.sqrt(belief.taste * fit.spread)) / fit.appeal
     vector = float(np.sqrt(belief.encoder * fit.spread / fit.reach))
-    return level, level / fit.appeal, vector, float(np.sqrt((1 - belief.encoder) / len(fit.asked)))
+    return level, mean, vector, float(np.sqrt((1 - belief.encoder) / len(fit.asked)))
 
 
 def _of_items(fit: _Fit, belief: Belief) -> dict[str, Floats]:
@@ -196,7 +213,9 @@ def _of_items(fit: _Fit, belief: Belief) -> dict[str, Floats]:
     vectors[:, 2 : 2 + dim] = of_vector * np.eye(dim)
     one[2 : 2 + dim] = -of_vector * fit.centre
     anchors[:, 2 + dim :] = of_left * (np.eye(count) - 1 / count)
-    vectors[:, 2 + dim :] = -of_left * fit.slope * (fit.asked - fit.middle).T
+    tilt = fit.slope * (fit.asked - fit.middle)
+    vectors[:, 2 + dim :] = -of_left * tilt.T
+    one[2 + dim :] = of_left * (tilt @ fit.centre - fit.levels)
     return {"of_scores": anchors, "of_vectors": vectors, "of_one": one}
 
 
@@ -204,7 +223,6 @@ def _of_queries(fit: _Fit, belief: Belief) -> dict[str, Floats]:
     of_one, of_mean, of_vector, of_left = _scales(fit, belief)
     count, dim = fit.asked.shape
     weights, bias = np.zeros((dim, 2 + dim + count)), np.zeros(2 + dim + count)
-    weights[:, 0] = fit.slope * fit.centre / of_one
     weights[:, 2 : 2 + dim] = np.eye(dim) * (fit.slope / of_vector)
     weights[:, 2 + dim :] = fit.learned / of_left
     bias[0] = fit.level / of_one

@@ -175,8 +175,8 @@ def corrected(budget: int, anchors: int) -> list[Way]:
     del budget, anchors
     return [
         Corrected(belief=Belief(encoder=encoder, noise=noise, slope=slope))
-        for encoder, slope in ((0.6, 1.0), (0.3, 1.0), (0.9, 1.0), (0.6, 3.0))
-        for noise in (2.0, 0.5, 8.0)
+        for encoder, slope in ((0.6, 1.0), (0.3, 1.0), (0.9, 1.0), (0.6, 0.5), (0.6, 2.0))
+        for noise in (0.5, 0.1, 2.0)
     ]
 
 
