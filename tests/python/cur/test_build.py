@@ -63,6 +63,27 @@ def test_every_method_finds_what_the_judge_likes(method):
     assert found(index, **given) > 0.6  # a fifth at random
 
 
+def test_a_fifth_of_the_calls_go_to_what_the_encoder_likes_best():
+    """The correction may bury the very best item; the encoder is heard first, whatever it says."""
+    encoder, asked = Encoder(), []
+    index = build(judge, ITEMS, QUERIES, encoder=encoder, show_progress=False)
+
+    def heard(query, items):
+        asked.append((query, list(items)))
+        return judge(query, items)
+
+    vectors = encoder.encode(ASKED)
+    for some in (np.arange(150), np.arange(0, 150, 2)):
+        asked.clear()
+        index.search(ASKED, 10, 50, score=heard, vectors=vectors, filter=some, show_progress=False)
+        there = [ITEMS[place] for place in some]
+        for query, one in zip(ASKED, vectors, strict=True):
+            first = next(items for name, items in asked if name == query)
+            dots = encoder.encode(there) @ one
+            assert len(first) == 10
+            assert min(dots[there.index(item)] for item in first) >= np.sort(dots)[-10] - 1e-4
+
+
 def test_the_default_works_without_an_encoder():
     index = build(judge, ITEMS, QUERIES, show_progress=False)
     assert found(index) > 0.8

@@ -50,6 +50,7 @@ class Starts:
     queries: list[Any]
     first: Picks
     known: NDArray[np.float64] | None  # [n, dim]
+    guide: NDArray[np.float64] | None  # [n, dim], what says instead of `known` where to begin
     only: Picks
     exclude: Picks
 
@@ -59,10 +60,9 @@ class Starts:
         def own(picks: Picks) -> Picks:
             return picks if len(picks) <= 1 < len(self.queries) else picks[some]
 
-        known = None if self.known is None else self.known[some]
-        return Starts(
-            self.queries[some], self.first[some], known, own(self.only), own(self.exclude)
-        )
+        known, guide = (None if one is None else one[some] for one in (self.known, self.guide))
+        filters = own(self.only), own(self.exclude)
+        return Starts(self.queries[some], self.first[some], known, guide, *filters)
 
 
 class Asker:
@@ -132,7 +132,7 @@ def _search(core: _core.Index, starts: Starts, plan: Plan, asker: Asker) -> CurH
     search = _core.CurSearch(
         core,
         count,
-        init=starts.first,
+        init=starts.first if starts.guide is None else _leaders(core, starts, plan),
         vectors=starts.known,
         toward=plan.toward,
         rounds=plan.rounds,
@@ -155,6 +155,30 @@ def _search(core: _core.Index, starts: Starts, plan: Plan, asker: Asker) -> CurH
     vectors = search.vectors(plan.threads)
     named = _named(ids, (count, plan.k))
     return CurHits(named, scores, counts, calls, estimates, vectors, rest)
+
+
+def _leaders(core: _core.Index, starts: Starts, plan: Plan) -> Picks:
+    """Return each query's ids of the first round: a search by `guide` that is asked once."""
+    filters = {"only": starts.only, "exclude": starts.exclude}
+    search = _core.CurSearch(
+        core,
+        len(starts.queries),
+        init=[],
+        vectors=starts.guide,
+        toward=False,
+        rounds=[(plan.rounds[0][0], None)],
+        ridge=plan.ridge,
+        noise=plan.noise,
+        weight=0.0,
+        seed=plan.seed,
+        **filters,
+    )
+    asked = search.ask(**filters, effort=plan.effort, threads=plan.threads)
+    if asked is None:  # nothing may be found
+        return []
+    ids, counts = asked
+    ends = counts.cumsum()
+    return [ids[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
 
 def _named(ids: NDArray[np.int64] | list[str | None], shape: tuple[int, int]) -> NDArray[Any]:

@@ -72,7 +72,8 @@ class Material:
             ).way  # fmt: skip
         made = way.factors(matrix, self.queries, self.items)
         ridge = 0.0 if made.noise else way.rounds.ridge
-        return made, {"rounds": way.rounds.rounds, "ridge": ridge, "noise": made.noise}
+        settings = {"rounds": way.rounds.rounds, "ridge": ridge, "noise": made.noise}
+        return made, settings | {"lead": way.rounds.lead}
 
 
 def _corrected(material: Material) -> Made:

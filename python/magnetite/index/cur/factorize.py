@@ -227,7 +227,10 @@ def _of_queries(fit: _Fit, belief: Belief) -> dict[str, Floats]:
     weights[:, 2 + dim :] = fit.learned / of_left
     bias[0] = fit.level / of_one
     bias[1] = 1 / of_mean
-    return {"weights": weights, "bias": bias - fit.middle @ weights}
+    guide = np.zeros_like(weights)
+    guide[:, 2 : 2 + dim] = np.eye(dim) / of_vector
+    made = {"weights": weights, "bias": bias - fit.middle @ weights}
+    return made | ({"guide": guide} if dim else {})
 
 
 def _narrowed(arrays: dict[str, Floats], rows: ArrayLike, rank: int) -> dict[str, Floats]:

@@ -29,7 +29,8 @@ class Factors:
     arrays: dict[str, Floats] = field(default_factory=dict)
     """`of_scores` [k_q, d], `of_vectors` [dim, d] and `of_one` [d] make an item's row of its scores
     by the anchor queries and its encoder vector; `weights` [dim, d] and `bias` [d] make a query's
-    prior of its encoder vector. An absent one adds nothing; `item_*` and `query_*` are adapters."""
+    prior of its encoder vector, `guide` [dim, d] what is near to that vector alone. An absent one
+    adds nothing; `item_*` and `query_*` are adapters."""
     noise: float = 0.0
     """Added to every diagonal of a query's regression; scores' own noise, where rows are scaled to
     be a prior of variance 1."""
@@ -88,6 +89,14 @@ def prior(
     if "query_w1" in arrays:
         return adapted(arrays, "query", given)
     found: Floats = given @ arrays["weights"] + arrays.get("bias", 0.0)
+    return found
+
+
+def guide(arrays: Arrays, vectors: Floats | None) -> Floats | None:  # [m, d]
+    """Return that by which rows rank as the encoder ranks; None where factors do not say it."""
+    if vectors is None or "guide" not in arrays:
+        return None
+    found: Floats = np.asarray(vectors, np.float64) @ arrays["guide"]
     return found
 
 

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "ridge": 1e-6,
     "noise": 0.0,
     "temperature": None,
+    "lead": 0.0,  # part of the budget for the first round; the index's own, no argument
 }
 
 
@@ -395,7 +396,8 @@ class CurIndex:
             init: What the first round scores: `random` (the same items for all queries that may
                 find the same), ids for all queries or for each, best first, or what another model
                 scored every item, in the order of `index.ids`.               # [n, len(index)]
-                By default the best by V·u₀ if there is a u₀, else random.
+                By default what the encoder likes best if the factors know that (`corrected`), else
+                the best by V·u₀ if there is a u₀, else random.
             vectors: Of the queries by the encoder that the factors were made with; they give u₀, or
                 are it where the factors are vectors of that encoder themselves.   # [n, …]
             prior: u₀, towards which the ridge draws u instead of 0.          # [n, dim]
@@ -433,10 +435,10 @@ class CurIndex:
         given = {"rounds": rounds, "split": split, "regularize": regularize, "ridge": ridge}
         given |= {"noise": noise, "temperature": temperature}
         own |= {name: value for name, value in given.items() if value is not None}
-        sizes = plans.sizes(budget, own["rounds"], own["split"])
+        sizes = plans.sizes(budget, own["rounds"], own["split"], own["lead"])
         self._expect(k, budget, sizes[0])
+        given_vectors = None if vectors is None else np.atleast_2d(np.asarray(vectors, float))
         if prior is None:
-            given_vectors = None if vectors is None else np.atleast_2d(np.asarray(vectors, float))
             prior = factors.prior(self._about.arrays, given_vectors, len(asked))
         name, given_u = ("vectors", vectors) if prior is None else ("prior", prior)
         known = plans.known(given_u, name, len(asked), self.dim)
@@ -459,7 +461,8 @@ class CurIndex:
         )
         most = None if only or but else sizes[0]
         first = plans.first_items(init, len(asked), lambda: self.ids, most)
-        starts = asking.Starts(asked, first, known, only, but)
+        guide = None if init is not None else factors.guide(self._about.arrays, given_vectors)
+        starts = asking.Starts(asked, first, known, guide, only, but)
         # tqdm's disable=None is quiet off a terminal.
         hidden = None if show_progress is None else not show_progress
         with tqdm(total=budget * len(asked), unit="pair", disable=hidden) as bar:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def sizes(budget: int, rounds: int | Sequence[int], split: int) -> list[int]:
+def sizes(budget: int, rounds: int | Sequence[int], split: int, lead: float = 0.0) -> list[int]:
     """Return how many items each round scores, `budget` together.
 
     Args:
         budget: Calls for each query.
         rounds: How many, as even as can be; or the sizes of all but the last `split`.
         split: Calls kept for a last round, which re-ranks the best; 0 for none.
+        lead: Part of the budget for a first round that is not like the others; 0 for none.
 
     Raises:
         ValueError: They do not add up; the message says how.
@@ -42,8 +43,12 @@ def sizes(budget: int, rounds: int | Sequence[int], split: int) -> list[int]:
             f"rounds must be 1 to {left}, one call each at least, with budget={budget} and "
             f"split={split}; got {rounds}"
         )
+    first = (
+        [] if not lead or rounds == 1 else [min(max(1, round(lead * budget)), left - rounds + 1)]
+    )
+    left, rounds = left - sum(first), rounds - len(first)
     even = [left // rounds + (at < left % rounds) for at in range(rounds)]
-    return [*even, *([split] if split else [])]
+    return [*first, *even, *([split] if split else [])]
 
 
 def first_items(
