@@ -3,6 +3,7 @@
     python benches/python/judges.py train wordnet --out DIR     # resumes; seals DIR/wordnet/judge
     python benches/python/judges.py score wordnet --out DIR     # resumes; a file of scores a query
     python benches/python/judges.py pack wordnet --out DIR      # DIR/wordnet.npz of the rows so far
+    python benches/python/judges.py sample DIR/wordnet.npz SMALL.npz   # fewer items, for a test
 
 Each judge begins as all-MiniLM-L6-v2, [EMB] scoring, and is trained on negatives that MiniLM found.
 The block's queries were not trained on; of wordnet, its items neither: another lexicographer file.
@@ -437,6 +438,33 @@ def score_command(name: str, out: Path, threads: int) -> None:
 def pack_command(name: str, out: Path) -> None:
     """Write DIR/NAME.npz of the rows there are, and say what judge and encoder are worth."""
     click.echo(pack(name, PLANS[name], out / name))
+
+
+@main.command("sample")
+@click.argument("block", type=click.Path(path_type=Path, exists=True))
+@click.argument("small", type=click.Path(path_type=Path))
+@click.option("--items", default=800, show_default=True)
+def sample_command(block: Path, small: Path, items: int) -> None:
+    """Write a block of fewer items, those that fit a query among them, without its texts."""
+    with np.load(block) as file:
+        held = {name: file[name] for name in file.files}
+    count = len(held["item_ids"])
+    fitting = np.unique(held["relevant"][:, 1])
+    others = np.setdiff1d(np.random.default_rng(SEED).permutation(count), fitting)
+    more = np.random.default_rng(SEED).permutation(others)[: max(0, items - len(fitting))]
+    kept = np.sort(np.concatenate([fitting, more]))
+    relevant = held["relevant"].copy()
+    relevant[:, 1] = np.searchsorted(kept, relevant[:, 1])
+    held |= {
+        "scores": held["scores"][:, kept],
+        "item_ids": held["item_ids"][kept],
+        "items": held["item_ids"][kept],
+        "queries": held["query_ids"],
+        "query_vectors": held["query_vectors"].astype(np.float16),
+        "item_vectors": held["item_vectors"][kept].astype(np.float16),
+        "relevant": relevant,
+    }
+    np.savez_compressed(small, **held)
 
 
 if __name__ == "__main__":
