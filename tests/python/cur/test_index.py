@@ -73,7 +73,7 @@ def test_a_solve_row_by_row_is_numpys_pseudo_inverse(trouble):
         assert np.linalg.norm(solver.solution() - inverse @ scores) <= bound * scale
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-6, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 0.3, 30.0])  # the last outweighs ten rows
 @pytest.mark.parametrize("drawn", [False, True])
 def test_a_search_is_the_papers_loop(noise, drawn):
     for seed in range(20):
@@ -271,6 +271,20 @@ def test_draws_depend_on_the_seed_alone():
 
     assert seen(1, [3]) == seen(1, range(5)) == seen(1, range(5), threads=2)
     assert seen(1, [3]) != seen(2, [3])
+
+
+def test_the_last_calls_of_a_split_go_to_the_best_even_where_others_are_drawn():
+    rows, scores = world(20)
+    judge = MixingJudge(scores)
+    options = {"rounds": [15, 15], "split": 20, "temperature": 100.0, "ridge": 0.0}
+    made(rows).search(range(5), 10, 50, score=judge, **options)
+    for query in range(5):
+        asked = [item for q, item in judge.seen if q == query]
+        seen, last = np.array(asked[:30]), asked[30:]
+        u = np.linalg.pinv(rows[seen].astype(float)) @ scores[query, seen]
+        assert last == twin.best(rows @ u, 20, seen).tolist()
+        u = np.linalg.pinv(rows[seen[:15]].astype(float)) @ scores[query, seen[:15]]
+        assert set(asked[15:30]) != set(twin.best(rows @ u, 15, seen[:15]))
 
 
 def test_more_queries_than_memory_takes_at_once_are_searched_alike(monkeypatch):
