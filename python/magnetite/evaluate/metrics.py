@@ -1,5 +1,6 @@
 """Measures of a run, by name, through ir-measures (the extra `eval`)."""
 
+import ast
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
@@ -27,8 +28,8 @@ def score(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> Scores:
     parsed = {}
     for name in measures:
         try:
-            parsed[ir_measures.parse_measure(name)] = name
-        except (NameError, ValueError) as error:
+            parsed[_measure(ir_measures, name)] = name
+        except (KeyError, SyntaxError, TypeError, ValueError) as error:
             raise ValueError(
                 f"unknown measure {name!r}: expected one such as nDCG@10, RR@10, AP, R@100"
             ) from error
@@ -48,6 +49,24 @@ def check_installed() -> ModuleType:
     """
     need("pytrec_eval", extra="eval", purpose="evaluation")
     return need("ir_measures", extra="eval", purpose="evaluation")
+
+
+def _measure(ir_measures: ModuleType, name: str) -> object:
+    """Return what `name` stands for, written as ir-measures writes it: nDCG@10, P(rel=2)@5.
+
+    Its own `parse_measure` (0.4.3) needs `ast.Num`, which Python 3.14 no longer has.
+    """
+    node, cutoff, options = ast.parse(name, mode="eval").body, None, {}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        cutoff = ast.literal_eval(node.right)
+        node = node.left
+    if isinstance(node, ast.Call) and not node.args:
+        options = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
+        node = node.func
+    if not isinstance(node, ast.Name):
+        raise ValueError("neither a name nor a name with options")
+    measure = ir_measures.measures.registry[node.id](**options)
+    return measure if cutoff is None else measure @ cutoff
 
 
 def mean(values: dict[str, float], queries: Iterable[str] | None = None) -> float:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import sys
 
 import numpy as np
@@ -70,9 +71,24 @@ def test_a_query_the_run_lacks_counts_as_zero_and_a_stranger_not_at_all():
     assert score(QRELS, {}, ["AP"])["AP"] == dict.fromkeys(QRELS, 0.0)
 
 
-def test_an_unknown_measure_is_named():
-    with pytest.raises(ValueError, match="unknown measure 'nDGC@10'"):
-        score(QRELS, {}, ["nDGC@10"])
+def test_a_measure_is_read_with_its_options():
+    run = {"q1": {"b": 3.0, "x": 2.0, "a": 1.0}, "q2": {"d": 1.0}}
+    asked = {
+        "P@2": {"q1": 0.5, "q2": 0.5, "q3": 0.0},
+        "P(rel=2)@3": {"q1": 1 / 3, "q2": 0.0, "q3": 0.0},
+        "RR(rel=2)": {"q1": 1 / 3, "q2": 0.0, "q3": 0.0},
+        "Success@1": {"q1": 1.0, "q2": 1.0, "q3": 0.0},
+    }
+    for name, wanted in asked.items():
+        assert score(QRELS, run, [name])[name] == pytest.approx(wanted), name
+
+
+@pytest.mark.parametrize(
+    "name", ["nDGC@10", "nDCG@", "AP@@3", "P(2)@5", "P(rel=x)@5", "1", "", "P; P"]
+)
+def test_an_unknown_measure_is_named(name):
+    with pytest.raises(ValueError, match="unknown measure " + re.escape(repr(name))):
+        score(QRELS, {}, [name])
 
 
 def test_a_mean_over_nothing_is_refused():
