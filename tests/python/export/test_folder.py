@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 
 log = logging.getLogger(__name__)
 
-EVERY = int(os.environ.get("MAGNETITE_TEST_EVERY", "7"))
+EVERY = int(os.environ.get("MAGNETITE_TEST_EVERY", "40"))
 """Of the abstracts that nobody judged, one in so many is ranked; 1 ranks them all: ten minutes."""
 
 TEXTS = ["iron", "The Magnet of IRON!", "", "x" * 90, "a b c d e f g", "Ünïcode Ж 猫"]
@@ -213,6 +213,14 @@ def minilm(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """Torch on every core, which pays for real models only."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(1)
+
+
 def prose(shared: Path, count: int, words: tuple[int, int]) -> list[str]:
     """Real texts of every length between two numbers of words, in a mixed order."""
     with gzip.open(shared / "prose" / "paragraphs.jsonl.gz", "rt", encoding="utf-8") as lines:
@@ -243,6 +251,7 @@ def test_minilm_alone_and_in_any_company_within_1e6(minilm, shared):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("all_cores")
 def test_minilm_equals_sentence_transformers_on_1000_texts_of_1_to_400_words(
     minilm, minilm_folder, shared
 ):
@@ -253,6 +262,7 @@ def test_minilm_equals_sentence_transformers_on_1000_texts_of_1_to_400_words(
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.usefixtures("all_cores")
 def test_minilm_ranks_scifact_as_sentence_transformers_does(minilm, minilm_folder):
     """All claims of the test split; of the abstracts the judged ones and one in `EVERY` others."""
     pytest.importorskip("ir_measures")
