@@ -85,7 +85,8 @@ class Judge:
     items: int
     anchors: int
     accuracy: Difference
-    """Of the judge over all items less its encoder's, where a query's first is relevant."""
+    """Of the judge over all items less its encoder's, where a query's first is relevant; of anchor
+    and test queries, since labels choose nothing here."""
     judge_accuracy: float
     encoder_accuracy: float
     ndcg: Difference
@@ -261,11 +262,14 @@ def task(places: Places, labels: Sequence[Places]) -> dict[str, Floats]:
 
 def judged(block: Block, anchors: Places, tests: Places) -> Judge:
     """Return what the judge is worth, and the spectrum of its scores."""
-    scores, dots = block.scores[tests].astype(np.float64), block.dots(tests)
-    labels = block.labels(tests)
+    both = np.concatenate([anchors, tests])
+    scores, dots, labels = (
+        block.scores[both].astype(np.float64),
+        block.dots(both),
+        block.labels(both),
+    )
     judge, encoder = task(best(scores, 10), labels), task(best(dots, 10), labels)
-    every = np.concatenate([scores, block.scores[anchors].astype(np.float64)])
-    every -= every.mean(axis=0)
+    every = scores - scores.mean(axis=0)
     every -= every.mean(axis=1, keepdims=True)
     squared = np.linalg.eigvalsh(every @ every.T)[::-1]
     ranks = [_ranks(one) for one in (scores, dots)]

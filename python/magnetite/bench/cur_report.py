@@ -30,7 +30,7 @@ def judge_lines(judge: Judge) -> list[str]:
     return [
         f"{judge.block}: {judge.queries:,} test queries, {judge.items:,} items, "
         f"{judge.anchors:,} anchor queries",
-        f"judge over all items: accuracy {judge.judge_accuracy:.3f} (encoder "
+        f"judge over all items, all queries: accuracy {judge.judge_accuracy:.3f} (encoder "
         f"{judge.encoder_accuracy:.3f}, {judge.accuracy}), nDCG@10 {judge.judge_ndcg:.3f} "
         f"(encoder {judge.encoder_ndcg:.3f}, {judge.ndcg})",
         f"rank correlation with the encoder {judge.spearman:.2f}; "
@@ -41,7 +41,7 @@ def judge_lines(judge: Judge) -> list[str]:
 def table(report: Report) -> str:
     """Return a table of systems by budget and measure; `*` differs from encoder + re-rank."""
     lines = [*judge_lines(report.judge), ""]
-    measures = list(dict.fromkeys(row.measure for row in report.rows))
+    measures = sorted(dict.fromkeys(row.measure for row in report.rows), key=_order)
     systems = list(dict.fromkeys(row.system for row in report.rows))
     found = {(row.budget, row.system, row.measure): row for row in report.rows}
     lines.append(" | ".join(["| calls", "system", *measures]) + " |")
@@ -51,6 +51,11 @@ def table(report: Report) -> str:
             cells = [_cell(found.get((budget, system, measure))) for measure in measures]
             lines.append(" | ".join([f"| {budget}", system, *cells]) + " |")
     return "\n".join(lines)
+
+
+def _order(measure: str) -> tuple[bool, int]:
+    """Recall before measures of the task, each by its k."""
+    return not measure.startswith("Recall"), int(measure.partition("@")[2] or 0)
 
 
 def _cell(row: Row | None) -> str:
@@ -64,8 +69,8 @@ def plot(reports: Sequence[Report], path: Path) -> None:
     """Draw recall against calls, a row a block, a column a k; the suffix decides the format."""
     matplotlib = need("matplotlib", extra="bench", purpose="a plot")
     figures = need("matplotlib.figure", extra="bench", purpose="a plot")
-    measures = [m for m in dict.fromkeys(row.measure for row in reports[0].rows) if "@" in m]
-    measures = [measure for measure in measures if measure.startswith("Recall")]
+    every = {row.measure for report in reports for row in report.rows}
+    measures = sorted((one for one in every if one.startswith("Recall")), key=_order)
     style = {"svg.fonttype": "none", "svg.hashsalt": "magnetite", "font.size": 9}
     with matplotlib.rc_context(style):
         size = (2.9 * len(measures), 2.6 * len(reports) + 0.5)
