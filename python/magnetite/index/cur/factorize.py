@@ -71,8 +71,9 @@ class Belief:
     """Variance that no row explains, as a part of that variance."""
     taste: float = 0.1
     """Variance of what a query thinks of that which is liked by all, likewise."""
-    slope: float = 1.0
-    """Times the slope from dot products to scores that least squares find among the best."""
+    slope: float = 0.5
+    """Times the slope from dot products to scores that least squares find among the best, which
+    is steeper than among all that a search looks at."""
 
     def __post_init__(self) -> None:
         if not (0 < self.encoder < 1 and min(self.noise, self.taste, self.slope) > 0):

@@ -178,7 +178,7 @@ def corrected(budget: int, anchors: int) -> list[Way]:
     del budget, anchors
     return [
         Corrected(belief=Belief(encoder=encoder, noise=noise, slope=slope))
-        for encoder, slope in ((0.6, 1.0), (0.3, 1.0), (0.9, 1.0), (0.6, 0.5))
+        for encoder, slope in ((0.6, 0.5), (0.3, 0.5), (0.9, 0.5), (0.6, 1.0))
         for noise in (0.5, 0.1, 2.0)
     ]
 
