@@ -13,6 +13,7 @@ from magnetite.learn import pairs
 from magnetite.learn.encoders import Frozen, StaticEncoder, mlp, pool
 from magnetite.learn.memory import Queue
 from magnetite.learn.randomness import keyed, mix, mix_rows, uniform
+from magnetite.learn.recipes import cross_encoder
 from magnetite.learn.types import Padded
 from magnetite.learn.views import KeyedDropout, bracket, crop, delete, keyed_dropout
 
@@ -252,3 +253,9 @@ def test_an_mlp_has_norm_and_activation_between_its_layers_only():
     kinds = [type(layer) for layer in mlp(4, 3, 2, norm=nn.BatchNorm1d)]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
     assert [layer.out_features for layer in mlp(4, 3, 2) if isinstance(layer, nn.Linear)] == [3, 2]
+
+
+def test_a_cross_encoder_does_not_begin_as_a_table_of_vectors():
+    table = StaticEncoder(torch.zeros(9, 4), torch.ones(9))
+    with pytest.raises(ValueError, match="begins as a transformer"):
+        cross_encoder.CrossEncoding(table)

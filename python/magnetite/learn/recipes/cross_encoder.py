@@ -21,7 +21,7 @@ from magnetite.encode.frame import Frame
 from magnetite.learn.data import Data
 from magnetite.learn.data.mine import with_mined
 from magnetite.learn.data.stream import WHOLE, brackets
-from magnetite.learn.encoders import CrossEncoder, Frozen, Tower, embed
+from magnetite.learn.encoders import CrossEncoder, Frozen, StaticEncoder, Tower, embed
 from magnetite.learn.method import Method
 from magnetite.learn.objectives import info_nce, listwise_kl, margin_mse
 from magnetite.learn.objectives.ranking import mean_kept, pairwise, pointwise
@@ -55,6 +55,11 @@ class CrossEncoding(Method):
         super().__init__()
         self.config = config or Config()
         self.embedder, self.miner = embedder, None
+        if isinstance(embedder, StaticEncoder):
+            raise ValueError(
+                "a cross-encoder begins as a transformer; the model given, or the built-in one where "
+                "none is, has a vector a token and no layers that read two texts together"
+            )
         if isinstance(embedder, Tower):
             markers = self.config.markers.split()
             self.embedder = CrossEncoder.over(embedder, markers, in_text=self.config.in_text)
