@@ -57,8 +57,8 @@ class CrossEncoding(Method):
         self.embedder, self.miner = embedder, None
         if isinstance(embedder, StaticEncoder):
             raise ValueError(
-                "a cross-encoder begins as a transformer; the model given, or the built-in one where "
-                "none is, has a vector a token and no layers that read two texts together"
+                "a cross-encoder begins as a transformer; the model given, or the built-in one "
+                "where none is, has a vector a token and no layers that read two texts together"
             )
         if isinstance(embedder, Tower):
             markers = self.config.markers.split()
