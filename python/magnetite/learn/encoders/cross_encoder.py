@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from magnetite.learn.encoders import pool
 from magnetite.learn.encoders.backbone import Backbone
 from magnetite.learn.encoders.markers import before_each, with_markers
+from magnetite.learn.encoders.static import StaticEncoder
 from magnetite.learn.encoders.tower import Tower
 from magnetite.learn.types import Embedder
 from magnetite.text import Tokenizer
@@ -91,7 +92,9 @@ class CrossEncoder(Embedder):
         self.max_tokens = max_tokens
 
     @classmethod
-    def over(cls, tower: Tower, markers: Sequence[str] = (), *, in_text: bool = False) -> Self:
+    def over(
+        cls, tower: Tower | StaticEncoder, markers: Sequence[str] = (), *, in_text: bool = False
+    ) -> Self:
         """Return a cross-encoder that begins with a copy of the tower's transformer.
 
         Args:
@@ -103,9 +106,14 @@ class CrossEncoder(Embedder):
         Raises:
             ValueError: The tower is no transformer or has no tokenizer; one marker alone.
         """
+        if isinstance(tower, StaticEncoder):
+            raise ValueError(
+                "a cross-encoder begins as a transformer; the model given, or the built-in one "
+                "where none is, has a vector a token and no layers that read two texts together"
+            )
         if not isinstance(tower.backbone, Backbone) or not isinstance(tower.tokenizer, Tokenizer):
             raise ValueError(
-                "a cross-encoder begins with a transformer and its tokenizer; got a tower of "
+                "a cross-encoder begins as a transformer with its tokenizer; got a tower of "
                 f"{type(tower.backbone).__name__}"
             )
         backbone, tokenizer = deepcopy(tower.backbone), tower.tokenizer

@@ -55,12 +55,7 @@ class CrossEncoding(Method):
         super().__init__()
         self.config = config or Config()
         self.embedder, self.miner = embedder, None
-        if isinstance(embedder, StaticEncoder):
-            raise ValueError(
-                "a cross-encoder begins as a transformer; the model given, or the built-in one "
-                "where none is, has a vector a token and no layers that read two texts together"
-            )
-        if isinstance(embedder, Tower):
+        if isinstance(embedder, Tower | StaticEncoder):
             markers = self.config.markers.split()
             self.embedder = CrossEncoder.over(embedder, markers, in_text=self.config.in_text)
             self.miner = Frozen(embedder)
