@@ -176,11 +176,26 @@ BAD = {
     "dense": ({"per_query": 3}, "scores all items"),
     "budget": ({"calls": 149}, "one query costs 150 calls"),
     "vectors": ({"encoder": (np.ones((3, 2)), np.ones((150, 2)))}, "queries must have one vector"),
+    "one query": ({"calls": 299}, r"learns from 2 queries at least; got 1; .* raise calls"),
+    "tuning": ({"calls": 1_199, "budget": 9}, r"budget=9 learns from 8 queries at least; got 7"),
+    "tuned": ({"method": "axn", "encoder": Encoder(), "budget": 9}, "leave budget out"),
+    "ids": ({"ids": range(149)}, "ids"),
+    "same ids": ({"ids": [0, *range(149)]}, "all different"),
+    "storage": ({"storage": "f8"}, "storage"),
+    "path": ({"path": "taken"}, "already holds something"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_build_without_what_it_needs_is_refused(name):
+def test_a_build_without_what_it_needs_is_refused_before_a_call(name, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine").touch()
     given, said = BAD[name]
-    with pytest.raises(ValueError, match=said):
-        build(judge, ITEMS, QUERIES, show_progress=False, **given)
+    if "path" in given:
+        given = given | {"path": tmp_path / given["path"]}
+
+    def unasked(query, items):
+        raise AssertionError("nothing is paid for")
+
+    with pytest.raises((ValueError, FileExistsError), match=said):
+        build(unasked, ITEMS, QUERIES, show_progress=False, **given)

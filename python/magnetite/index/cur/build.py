@@ -12,7 +12,7 @@ from magnetite.index.cur import ways
 from magnetite.index.cur.factorize import calibrated, of_encoder
 from magnetite.index.cur.scores import Scores
 from magnetite.index.cur.sparse import adapters, trained
-from magnetite.index.cur.tune import tune
+from magnetite.index.cur.tune import FOLDS, tune
 
 if TYPE_CHECKING:
     import os
@@ -149,6 +149,7 @@ def prepare(
         raise ValueError(f"method must be one of {', '.join(_MAKERS)}; got {method!r}")
     asked, found = _vectors(encoder, queries, items, method)
     pairs = _plan(method, asked, found, plan)
+    _expect_enough(method, budget, len(pairs.queries))
     name = scorer or str(getattr(score, "fingerprint", ""))
     scores = Scores.open(pairs, queries, items, checkpoint, scorer=name)
     scores.fill(score, show_progress=show_progress)
@@ -161,6 +162,23 @@ def prepare(
         encoder=getattr(encoder, "fingerprint", None),
         anchors=[queries[place] for place in pairs.queries] if method in _DENSE else [],
     )
+
+
+def _expect_enough(method: str, budget: int | None, queries: int) -> None:
+    """Refuse what could not be made of the scores, before they are paid for."""
+    least = 2 if method == "corrected" else 1
+    if budget is not None:
+        if method not in _DENSE or budget < 1:
+            raise ValueError(
+                f"budget, from 1, chooses settings of {' or '.join(_DENSE)}; got budget={budget} "
+                f"and method={method!r}; leave budget out, or take another method"
+            )
+        least = 2 * FOLDS
+    if queries < least:
+        raise ValueError(
+            f"method={method!r} with budget={budget} learns from {least} queries at least; got "
+            f"{queries}; give more queries, or raise calls"
+        )
 
 
 def _vectors(

@@ -195,6 +195,10 @@ class CurIndex:
         """
         from magnetite.index.cur.build import Limits, prepare  # it searches an index to tune one
 
+        if path is not None:
+            kept.expect_free(Path(path))
+        # Of one number a row: what is wrong with ids or storage is said before a call is paid for.
+        cls.create(None, np.ones((len(items), 1)), ids, kind="flat", storage=storage)
         made = prepare(
             score,
             items,

@@ -39,6 +39,12 @@ VERSION = 1
 _NAMED = ("method", "scorer", "encoder", "settings")
 
 
+def expect_free(path: Path) -> None:
+    """Refuse a path where there is something."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} already holds something; open it, or give another folder")
+
+
 @contextmanager
 def made(path: Path) -> Iterator[Path]:
     """Give a directory to fill, which becomes `path` when the block ends, or goes if it raises.
@@ -46,8 +52,7 @@ def made(path: Path) -> Iterator[Path]:
     Raises:
         FileExistsError: There is something at `path`.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} already holds something; open it, or give another folder")
+    expect_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

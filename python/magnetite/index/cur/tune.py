@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Places = NDArray[np.int64]
 
+#: Parts that queries are cut into, each searched by factors of the others.
+FOLDS = 4
+
 
 class Stored:
     """A scorer of places that reads what was scored before; `calls` counts what it was asked."""
@@ -130,7 +133,7 @@ def tune(
     *,
     budget: int,
     ks: Sequence[int] = (1, 10, 50, 100),
-    folds: int = 4,
+    folds: int = FOLDS,
     most: int = 200,
     seed: int = 0,
     threads: int | None = None,
