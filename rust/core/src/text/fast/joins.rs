@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::words::fold;
+use super::chars::char_len;
+use super::words::hash_number;
 
 /// Bits for each pair of characters that a merge joins; more mistake fewer for such a pair.
 const BITS: usize = 32;
@@ -79,8 +80,7 @@ impl Joins {
 
     fn place(&self, left: u32, right: u32) -> usize {
         let pair = u64::from(left) << 32 | u64::from(right);
-        let hash = fold(pair ^ 0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93);
-        hash as usize & (self.bits.len() * 64 - 1)
+        hash_number(pair) as usize & (self.bits.len() * 64 - 1)
     }
 
     /// Whether a merge may join a token that ends with `left` to one that begins with `right`.
@@ -138,16 +138,6 @@ fn beginning(token: &[u8]) -> Option<(u32, u32)> {
 
 fn continues(b: u8) -> bool {
     b & 0xc0 == 0x80
-}
-
-/// The bytes of the character that begins with `first`.
-fn char_len(first: u8) -> usize {
-    match first {
-        0..0xc0 => 1,
-        0xc0..0xe0 => 2,
-        0xe0..0xf0 => 3,
-        0xf0.. => 4,
-    }
 }
 
 #[cfg(test)]

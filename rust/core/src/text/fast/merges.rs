@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::words::fold;
+use super::words::hash_number;
 
 /// Words of so many symbols and more are merged by a heap, whose cost does not grow with the square.
 const LONG: usize = 48;
@@ -56,7 +56,7 @@ impl Merges {
 
     #[inline(always)]
     fn place(&self, pair: u64) -> usize {
-        fold(pair ^ 0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93) as usize & (self.slots.len() - 1)
+        hash_number(pair) as usize & (self.slots.len() - 1)
     }
 
     /// When two symbols are merged, and what into; ([`NONE`], _) if never.

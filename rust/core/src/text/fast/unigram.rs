@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::chars::{Chars, SPELLED, spelled};
+use super::chars::{Chars, SPELLED, char_len, spelled};
 use super::meta::{Meta, SPACE};
 use super::trie::Trie;
 use super::{Scratch, Stages, Stop};
@@ -266,16 +266,6 @@ impl Unigram {
                 }
             }
         }
-    }
-}
-
-/// The bytes of the character that begins with `first`.
-fn char_len(first: u8) -> usize {
-    match first {
-        0..0x80 => 1,
-        0x80..0xe0 => 2,
-        0xe0..0xf0 => 3,
-        0xf0.. => 4,
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// A hash of a number.
+pub(super) fn hash_number(number: u64) -> u64 {
+    fold(number ^ A, B)
+}
+
 /// A hash of any number of bytes.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     let start = fold(bytes.len() as u64 ^ A, B);
