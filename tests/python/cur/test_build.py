@@ -89,8 +89,7 @@ def test_the_default_works_without_an_encoder():
     assert found(index) > 0.8
 
 
-def test_adapters_are_built_too():
-    pytest.importorskip("torch")
+def test_adapters_are_built_too(one_thread):
     encoder = Encoder()
     index = build(
         judge, ITEMS, QUERIES, method="mf_ind", encoder=encoder, per_item=4, show_progress=False

@@ -340,6 +340,20 @@ def test_what_was_paid_for_survives_a_scorer_that_fails(wrong, said):
     assert len(judge.seen) == 250 - 130 == hits.calls.sum()
 
 
+def test_a_nan_loses_nothing_but_itself():
+    rows, scores = world(14)
+    index, torn = made(rows), scores.copy()
+    torn[3, index.search(range(5), 5, 50, score=Judge(scores)).ids[3, 2]] = np.nan
+    judge, paid = MixingJudge(torn), {}
+    with pytest.raises(ScorerError, match=r"query 3, item \d+"):
+        index.search(range(5), 5, 50, score=judge, paid=paid)
+    assert len(paid) == len(judge.seen) - 1
+    assert all(paid[pair] == torn[pair] for pair in paid)
+    mended = MixingJudge(scores)
+    index.search(range(5), 5, 50, score=mended, paid=paid)
+    assert len(mended.seen) == 250 - len(judge.seen) + 1
+
+
 def test_what_was_paid_for_survives_a_ctrl_c():
     rows, scores = world(15)
     index = made(rows)

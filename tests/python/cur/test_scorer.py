@@ -69,7 +69,7 @@ def test_a_bad_answer_is_named(name):
     asked = Scorer(score, ITEMS)
     with pytest.raises(ScorerError, match=said):
         list(asked.ask([("q", np.array([0, 1]))]))
-    assert asked.calls == 0
+    assert asked.calls == (name in ("NaN", "infinite")), "the other of two"
 
 
 def test_what_came_before_an_error_was_given_out():
@@ -84,6 +84,27 @@ def test_what_came_before_an_error_was_given_out():
         got.extend(asked.ask([("ok", np.array([0])), ("bad", np.array([0]))]))
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert asked.calls == 1
+
+
+@pytest.mark.parametrize("mixes", [False, True], ids=["one query a call", "pairs"])
+def test_a_call_with_a_nan_names_the_pair_and_gives_out_the_others(mixes):
+    class Torn(Mixed):
+        def score(self, query, items):
+            return self.pairs([query] * len(items), items)
+
+        def pairs(self, queries, items):
+            scores = super().pairs(queries, items)
+            scores[[pair == ("y", "bb") for pair in zip(queries, items, strict=True)]] = np.nan
+            return scores
+
+    groups = [("xx", np.array([3, 0])), ("y", np.array([0, 1, 2]))]
+    score = Torn() if mixes else Torn().score
+    asked, got = Scorer(score, ITEMS), []
+    with pytest.raises(ScorerError, match=r"query 'y', item 'bb'\); mend") as caught:
+        got.extend(asked.ask(groups))
+    got = np.concatenate([*got, caught.value.answer])
+    np.testing.assert_array_equal(got, [8, 2, 1, np.nan, 3])
+    assert asked.calls == 4
 
 
 def test_control_c_passes_through():

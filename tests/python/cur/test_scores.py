@@ -171,6 +171,39 @@ def test_in_memory_fill_goes_on_after_an_error():
     assert scores.fill(score).is_whole
 
 
+class Torn(Mixed):
+    """Has no number for one pair until it is mended; notes those that it gave before that pair."""
+
+    def __init__(self):
+        self.mended, self.kept = False, []
+
+    def score(self, query, items):
+        return self.pairs([query] * len(items), items)
+
+    def pairs(self, queries, items):
+        pairs = list(zip(queries, items, strict=True))
+        bad = [pair == (QUERIES[3], ITEMS[200]) and not self.mended for pair in pairs]
+        self.kept += pairs[: bad.index(True)] if any(bad) else pairs
+        return np.where(bad, np.nan, np.array(super().pairs(queries, items), float))
+
+
+@pytest.mark.parametrize("mixes", [False, True], ids=["one query a call", "pairs"])
+@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "on the disk"])
+def test_a_nan_keeps_what_its_call_said_before_it(mixes, kept, tmp_path):
+    judge, plan = Torn(), plans.dense(7, 450)
+    score = judge if mixes else judge.score
+    folder = tmp_path / "m" if kept else None
+    scores = Scores.open(plan, QUERIES, ITEMS, folder)
+    for _ in range(2):  # the second time its call begins with that pair
+        with pytest.raises(ScorerError, match=r"item 'item 200'.*; 1,550 of 3,150 scores"):
+            scores.fill(score)
+    judge.mended = True
+    again = Scores.open(plan, QUERIES, ITEMS, folder) if kept else scores
+    whole = Scores.open(plan, QUERIES, ITEMS).fill(Mixed())
+    assert again.fill(score).values.tolist() == whole.values.tolist()
+    assert len(judge.kept) == len(set(judge.kept)) == plan.calls
+
+
 SLOW = """
 import sys, time
 sys.path.insert(0, {here!r})

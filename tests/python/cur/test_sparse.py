@@ -104,8 +104,7 @@ def test_adapters_of_numpy_and_torch_agree():
     np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
-def test_adapters_learn_the_scores_and_take_new_items():
-    pytest.importorskip("torch")
+def test_adapters_learn_the_scores_and_take_new_items(one_thread):
     from magnetite.learn.adapters import fit
 
     asked, found, scores = world()
@@ -122,8 +121,7 @@ def test_adapters_learn_the_scores_and_take_new_items():
     assert np.corrcoef(guess.ravel(), new)[0, 1] > np.corrcoef(plain.ravel(), new)[0, 1] + 0.05
 
 
-def test_sparse_scores_make_adapters():
-    pytest.importorskip("torch")
+def test_sparse_scores_make_adapters(one_thread):
     asked, found, scores = world(20, 30)
     made = sparse.adapters(observed(asked, found, scores, per_item=3), asked, found)
     assert made.rows.shape == (30, 6)

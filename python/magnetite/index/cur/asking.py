@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,13 +106,21 @@ class Asker:
                 groups.append((keys[starts[-1]][0], np.arange(starts[-1], at)))
                 starts.append(at)
         scorer = Scorer(self._score, self._items_of([one for _, one in keys]))
+        done = 0
         try:
-            for (_, places), scores in zip(groups, scorer.ask(groups), strict=True):
-                for place, score in zip(places, scores, strict=True):
-                    self._paid[keys[place]] = float(score)
+            for scores in scorer.ask(groups):
+                self._keep(keys[done : done + len(scores)], scores)
+                done += len(scores)
         except ScorerError as error:
+            self._keep(keys[done : done + len(error.answer)], error.answer)
             error.paid = dict(self._paid)
             raise
+
+    def _keep(self, keys: list[tuple[Any, Any]], scores: NDArray[np.float64]) -> None:
+        """Keep those that are finite; of a call with others, they are paid for like any."""
+        for key, score in zip(keys, scores.tolist(), strict=True):
+            if math.isfinite(score):
+                self._paid[key] = score
 
 
 def run(core: _core.Index, starts: Starts, plan: Plan, asker: Asker) -> CurHits:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from magnetite.index.arguments import Filter, Ids
     from magnetite.index.cur.asking import Paid
     from magnetite.index.cur.build import Encodes, Method
+    from magnetite.index.cur.choose import Chosen
     from magnetite.index.cur.hits import CurHits
     from magnetite.index.dense import Storage
 
@@ -356,6 +357,65 @@ class CurIndex:
             kept.write(self._path, about)
         self._about = about
 
+    def tune(
+        self,
+        queries: Sequence[Any],
+        budget: int = 100,
+        *,
+        score: object,
+        k: int = 10,
+        vectors: ArrayLike | None = None,
+        paid: Paid | None = None,
+        threads: int | None = None,
+        show_progress: bool | None = None,
+    ) -> Chosen:
+        """Choose settings for searches of `budget` calls, and make them the ones that it takes.
+
+        Rounds, `split` (k_r; the rest is k_i), `ridge`, `noise` and λ are tried by searching for
+        `queries` that the index was not built of: what its factors know already tells nothing of
+        new ones. `build` can choose without a call, from the scores that it has.
+
+        Args:
+            queries: A dozen or more like those to come; what is measured later must be others.
+            budget: Calls of the searches to come. Each query costs some times as many here: what
+                the settings' searches ask for together.
+            score: As in `search`.
+            k: Results wanted.
+            vectors: As in `search`.
+            paid: As in `search`.
+            threads: As in `resolve_threads`.
+            show_progress: As in `search`.
+
+        Raises:
+            ScorerError: As in `search`; `paid` has what was paid for, and no setting was changed.
+            ValueError: No queries, one that the index was built of, and what `search` refuses.
+        """
+        from magnetite.index.cur.choose import choose, grid
+
+        asked, anchors = list(queries), {*self._about.queries}
+        if not asked or isinstance(queries, str):
+            raise ValueError("queries must be some, a list of them, to choose settings by")
+        if known := next((one for one in asked if one in anchors), None):
+            raise ValueError(
+                f"queries must not be among those the index was built of; got {known!r}; give "
+                "others, or choose settings by budget= when it is built"
+            )
+        own = {**DEFAULTS, **self._about.settings}
+        found = choose(
+            self,
+            asked,
+            budget,
+            k=k,
+            settings=grid(own, budget, self.dim, len(self), guided=vectors is not None),
+            paid={} if paid is None else paid,
+            score=score,
+            vectors=vectors,
+            threads=threads,
+            show_progress=show_progress,
+        )
+        self.configure(**found.settings)
+        return found
+
     def search(
         self,
         queries: Any,  # noqa: ANN401 - whatever the scorer takes
@@ -364,7 +424,7 @@ class CurIndex:
         *,
         score: object,
         rounds: int | Sequence[int] | None = None,
-        split: int | None = None,
+        split: float | None = None,
         init: Any = None,  # noqa: ANN401 - ids of numbers or text, one list or many, or scores
         vectors: ArrayLike | None = None,
         prior: ArrayLike | None = None,
@@ -396,7 +456,8 @@ class CurIndex:
             rounds: How many, of as even sizes as can be, 5 by default; or all sizes but `split`.
                 Before each but the first the factors say which items to score. This and the next
                 ones are the index's own settings unless they are given.
-            split: Calls kept for a last round that re-ranks the best by V·u; 0 by default.
+            split: Calls kept for a last round that re-ranks the best by V·u, or their part of
+                `budget`, below 1; 0 by default.
             init: What the first round scores: `random` (the same items for all queries that may
                 find the same), ids for all queries or for each, best first, or what another model
                 scored every item, in the order of `index.ids`.               # [n, len(index)]
@@ -439,7 +500,8 @@ class CurIndex:
         given = {"rounds": rounds, "split": split, "regularize": regularize, "ridge": ridge}
         given |= {"noise": noise, "temperature": temperature}
         own |= {name: value for name, value in given.items() if value is not None}
-        sizes = plans.sizes(budget, own["rounds"], own["split"], own["lead"])
+        split = plans.calls(own["split"], budget)
+        sizes = plans.sizes(budget, own["rounds"], split, own["lead"])
         self._expect(k, budget, sizes[0])
         given_vectors = None if vectors is None else np.atleast_2d(np.asarray(vectors, float))
         if prior is None:
@@ -449,7 +511,7 @@ class CurIndex:
         only = arguments.picks(filter, "filter", len(asked))
         but = arguments.picks(exclude, "exclude", len(asked))
         steps: list[tuple[int, float | None]] = [(size, own["temperature"]) for size in sizes]
-        if own["split"]:
+        if split:
             steps[-1] = (sizes[-1], None)
         plan = asking.Plan(
             k=k,

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+def calls(split: float, budget: int) -> int:
+    """Return calls for what is a number of them or, strictly between 0 and 1, a part of all."""
+    if 0 < split < 1:
+        return round(split * budget)
+    if split != int(split):
+        raise ValueError(f"split must be a number of calls, or a part of all below 1; got {split}")
+    return int(split)
+
+
 def sizes(budget: int, rounds: int | Sequence[int], split: int, lead: float = 0.0) -> list[int]:
     """Return how many items each round scores, `budget` together.
 

@@ -25,6 +25,8 @@ class ScorerError(ValueError):
 
     paid: dict[tuple[Any, Any], float] | None = None
     """Scores of (query, id) that a search had paid for."""
+    answer: NDArray[np.float64] = np.empty(0)
+    """Of a call with scores that are not finite: what it returned, in the order of its pairs."""
 
 
 @runtime_checkable
@@ -39,7 +41,7 @@ class HasPairs(Protocol):
 class Scorer:
     """A scorer over known items; one may not be used from two threads at once.
 
-    `calls` counts pairs that were paid for: asked, and answered by something usable.
+    `calls` counts pairs that were paid for: asked, and answered by a finite number.
     """
 
     def __init__(self, score: object, items: Sequence[Any]) -> None:
@@ -66,7 +68,8 @@ class Scorer:
         if self._pairs is None:
             for query, places in groups:
                 items = [self.items[place] for place in places]
-                yield self._called(lambda q=query, i=items: self._score(q, i), len(items), query)  # type: ignore[misc]
+                about = f"{len(items):,} items of {_shown(query)}"
+                yield self._called(self._score, query, items, [query] * len(items), about)
             return
         held = list(groups)
         queries = [query for query, places in held for _ in places]
@@ -74,34 +77,44 @@ class Scorer:
         if not items:
             yield from (np.empty(0) for _ in held)
             return
-        pairs = self._pairs
-        scores = self._called(lambda: pairs(queries, items), len(items), None, queries)
+        scores = self._called(self._pairs, queries, items, queries, f"{len(items):,} pairs")
         ends = np.cumsum([len(places) for _, places in held])
         yield from np.split(scores, ends[:-1])
 
     def _called(
         self,
-        call: Callable[[], Any],
-        wanted: int,
-        query: object,
-        queries: Sequence[Any] | None = None,
+        call: Callable[[Any, Sequence[Any]], Any],
+        asked: object,
+        items: Sequence[Any],
+        queries: Sequence[Any],
+        about: str,
     ) -> NDArray[np.float64]:
-        """Return what the call returns, once it is known to be `wanted` finite numbers."""
-        about = f"{len(queries):,} pairs" if queries else f"{wanted:,} items of {_shown(query)}"
+        """Return what `call` says of `asked` and `items`, one finite number an item.
+
+        Args:
+            call: The scorer.
+            asked: What it takes for queries: one, or one an item.
+            items: To score.
+            queries: One an item, to name a pair.
+            about: What is asked for, in words.
+        """
         try:
-            answer = call()
+            answer = call(asked, items)
         except Exception as error:
             said = f"the scorer raised {type(error).__name__} for {about}: {error}"
             raise ScorerError(said) from error
-        scores = _numbers(answer, wanted, about)
-        if not np.isfinite(scores).all():
-            at = int(np.flatnonzero(~np.isfinite(scores))[0])
-            asked = query if queries is None else queries[at]
-            raise ScorerError(
+        scores = _numbers(answer, len(items), about)
+        finite = np.isfinite(scores)
+        self.calls += int(finite.sum())
+        if not finite.all():
+            at = int(np.argmin(finite))
+            found = ScorerError(
                 f"the scorer must return finite numbers; got {scores[at]} for number {at} of "
-                f"{about} (query {_shown(asked)}); mend the scorer, or leave that item out"
+                f"{about} (query {_shown(queries[at])}, item {_shown(items[at])}); mend the "
+                "scorer, or leave that item out"
             )
-        self.calls += wanted
+            found.answer = scores
+            raise found
         return scores
 
 

@@ -5,7 +5,8 @@ In a folder that array is a file that only grows. Every second, and whenever wor
 there is forced to the disk and `scores.journal` gets a line: how many scores, and their checksum.
 A run that goes on cuts the file back to the last line that holds, so it asks for what is missing
 and nothing else. Calls are cut at the same pairs in every run: a killed build that went on has the
-bytes of one that was never stopped, if the scorer gives a batch the same scores twice.
+bytes of one that was never stopped, if the scorer gives a batch the same scores twice. After a NaN
+the next call begins at the pair that had it; what its call said of pairs before is kept.
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ class Scores:
                         sink.take(scores)
                         bar.update(len(scores))
             except ScorerError as error:
+                # The file is in the plan's order: what came before the first that is not finite.
+                sink.take(error.answer[: np.argmin([*np.isfinite(error.answer), False])])
                 kept = f"{sink.calls:,} of {self.plan.calls:,} scores are kept"
                 where = f"in {self.folder}; run it again to go on" if self.folder else "in memory"
                 raise ScorerError(f"{error}; {kept} {where}") from error
