@@ -375,6 +375,25 @@ fn one_query_alone_and_among_many_return_the_same_bits_from_lists() {
 
 /// A pinned number on fixed data: it may rise, it must not fall.
 #[test]
+fn a_search_leaves_nothing_behind_for_the_next_on_its_thread() {
+    let (large, small) = (clustered(3000, 24, 40, 6), clustered(90, 7, 5, 7));
+    let large = (ivf(large.view(), Metric::Dot, Some(60), 1), gaussian(9, 24, 8));
+    let small = (ivf(small.view(), Metric::L2, Some(4), 1), gaussian(3, 7, 9));
+    fn of((index, queries): &(Index, Matrix)) -> (HitIds<'_>, Vec<u32>) {
+        let search = Search { k: 5, probes: Some(3), rescore: Some(20), ..Search::default() };
+        bits(&index.search(queries.view(), &search, Threads::ONE, &Cancel::new()).unwrap())
+    }
+    fn alone(pair: &(Index, Matrix)) -> (HitIds<'_>, Vec<u32>) {
+        std::thread::scope(|scope| scope.spawn(|| of(pair)).join().unwrap())
+    }
+    let (wanted_large, wanted_small) = (alone(&large), alone(&small));
+    for _ in 0..2 {
+        assert_eq!(of(&large), wanted_large);
+        assert_eq!(of(&small), wanted_small);
+    }
+}
+
+#[test]
 fn a_fifth_of_the_lists_holds_nearly_all_of_the_best() {
     let vectors = clustered(20_000, 32, 200, 7);
     let queries = clustered(200, 32, 200, 8);

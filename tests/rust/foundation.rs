@@ -1,5 +1,8 @@
 //! matrix, rng, top-k, threads, cancel.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+
 use magnetite_core::topk::{Scored, TopK};
 use magnetite_core::{Cancel, Error, MatrixRef, Threads, rng::Rng};
 use proptest::prelude::*;
@@ -118,5 +121,44 @@ fn chunks_are_written_once_each_for_any_number_of_threads() {
         };
         threads.chunks_mut(&mut data, 3, 7, &Cancel::new(), number).unwrap();
         assert!(data.chunks(3).zip(0..).all(|(item, i)| item == [i; 3]));
+    }
+}
+
+#[test]
+fn whoever_waits_for_others_asks_whether_to_stop() {
+    // The caller's share is over at once, the other's ends only when the call is cancelled.
+    let (caller, asked) = (std::thread::current().id(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&asked);
+    let cancel = Cancel::asking(move || {
+        assert_eq!(std::thread::current().id(), caller);
+        count.fetch_add(1, Ordering::Relaxed) == 2
+    });
+    let both = Barrier::new(2);
+    let stopped = Threads::new(2).unwrap().blocks(2, 1, &cancel, |_| {
+        both.wait();
+        while std::thread::current().id() != caller {
+            cancel.check()?;
+            std::thread::yield_now();
+        }
+        Ok(())
+    });
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert!(matches!(cancel.check(), Err(Error::Cancelled)));
+}
+
+#[test]
+fn a_panic_on_any_thread_reaches_the_caller() {
+    let caller = std::thread::current().id();
+    for elsewhere in [false, true] {
+        let both = Barrier::new(2);
+        let run = || {
+            Threads::new(2).unwrap().blocks(2, 1, &Cancel::new(), |_| {
+                both.wait();
+                assert!(elsewhere == (std::thread::current().id() == caller), "as wanted");
+                Ok(())
+            })
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
     }
 }

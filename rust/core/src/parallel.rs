@@ -4,20 +4,26 @@
 //! So a pool belongs to one process id, is never dropped (its threads may not be there to be joined),
 //! and a child makes its own.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
+use rayon::Yield;
 
 use crate::{Cancel, Error, Result};
 
-/// How long work that runs [`apart`] may keep a cancelled caller.
+/// How long a caller that waits for others leaves `cancel` unseen.
 const POLL: Duration = Duration::from_millis(10);
+
+/// How long a worker stays awake for the next call, and how long a caller whose own share is done
+/// watches the others end theirs. To wake a thread takes longer than many a search.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// How many threads a call may use. Built once from the caller's argument, then passed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +47,7 @@ impl Threads {
         if let Some(said) = Self::said(asked)? {
             return Ok(said);
         }
-        Self::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(1024))
+        Self::new(thread::available_parallelism().map_or(1, NonZeroUsize::get).min(1024))
     }
 
     /// The same but `None` where only the CPUs would say: counting them takes longer than a small search.
@@ -88,7 +94,7 @@ impl Threads {
         if self == Self::ONE || count <= 1 {
             return (0..count).map(one).collect();
         }
-        self.work_off(count, one)
+        self.work_off(count, cancel, one)
     }
 
     /// Results of `one` for `0..count`, or an error among them.
@@ -97,6 +103,7 @@ impl Threads {
     fn work_off<T: Send>(
         self,
         count: usize,
+        cancel: &Cancel,
         one: impl Fn(usize) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
@@ -113,15 +120,47 @@ impl Threads {
                 }
                 own.push((i, result));
             }
-            done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+            locked(&done).append(&mut own);
         };
-        pool(self.0).in_place_scope(|scope| {
-            (1..self.get().min(count)).for_each(|_| scope.spawn(|_| work()));
-            work();
-        });
+        self.beside(count, cancel, work);
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(i, _)| *i);
         done.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Runs `work` on the calling thread and on as many others as `count` blocks keep busy.
+    fn beside(self, count: usize, cancel: &Cancel, work: impl Fn() + Sync) {
+        let Some(others) = NonZeroUsize::new(self.get().min(count).saturating_sub(1)) else {
+            return work();
+        };
+        let shares = Shares { open: AtomicUsize::new(others.get()), caller: thread::current() };
+        pool(self.0).in_place_scope(|scope| {
+            for _ in 0..others.get() {
+                scope.spawn(|_| {
+                    let _share = Share(&shares);
+                    work();
+                    stay_awake();
+                });
+            }
+            work();
+            shares.wait(cancel);
+        });
+    }
+
+    /// `one` of each of `count` items.
+    fn each<I: Iterator<Item: Send> + Send>(
+        self,
+        count: usize,
+        cancel: &Cancel,
+        items: I,
+        one: impl Fn(I::Item) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let items = Mutex::new(items);
+        let taken = |_| {
+            let item = locked(&items).next();
+            item.map_or(Ok(()), &one)
+        };
+        self.work_off(count, cancel, taken).map(drop)
     }
 
     /// Runs `work(first_item, chunk)` over `data` cut into chunks of `block` items of `width` numbers.
@@ -147,7 +186,8 @@ impl Threads {
         if self == Self::ONE || data.len() <= width * block {
             return data.chunks_mut(width * block).enumerate().try_for_each(one);
         }
-        pool(self.0).install(|| data.par_chunks_mut(width * block).enumerate().try_for_each(one))
+        let chunks = data.chunks_mut(width * block).enumerate();
+        self.each(chunks.len(), cancel, chunks, one)
     }
 
     /// As [`Threads::chunks_mut`] over two runs of numbers, of `widths` each an item.
@@ -171,15 +211,74 @@ impl Threads {
             work(i * block, a, b)
         };
         let (a_width, b_width) = (widths.0 * block, widths.1 * block);
-        if self == Self::ONE || a.len() <= a_width {
-            let pairs = a.chunks_mut(a_width).zip(b.chunks_mut(b_width));
-            return pairs.enumerate().try_for_each(one);
+        let pairs = a.chunks_mut(a_width).zip(b.chunks_mut(b_width)).enumerate();
+        if self == Self::ONE || pairs.len() <= 1 {
+            return pairs.into_iter().try_for_each(one);
         }
-        pool(self.0).install(|| {
-            let pairs = a.par_chunks_mut(a_width).zip(b.par_chunks_mut(b_width));
-            pairs.enumerate().try_for_each(one)
-        })
+        self.each(pairs.len(), cancel, pairs, one)
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What other threads do of a call.
+struct Shares {
+    open: AtomicUsize,
+    caller: Thread,
+}
+
+impl Shares {
+    /// Returns once none is open; asks `cancel` meanwhile, which the others see too.
+    fn wait(&self, cancel: &Cancel) {
+        let since = Instant::now();
+        while self.open.load(Ordering::Acquire) > 0 {
+            match rayon::yield_now() {
+                // A caller that is itself a worker may hold the others' shares.
+                Some(Yield::Executed) => {}
+                _ if since.elapsed() < AWAKE => std::hint::spin_loop(),
+                _ => {
+                    thread::park_timeout(POLL);
+                    let _ = cancel.check();
+                }
+            }
+        }
+        // The last of them has yet to tell the scope.
+        (0..16).for_each(|_| std::hint::spin_loop());
+    }
+}
+
+/// One share; over when dropped, by a panic too.
+struct Share<'s>(&'s Shares);
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.caller.unpark();
+        }
+    }
+}
+
+/// Lets this worker look for work a moment longer than it would once it has none.
+fn stay_awake() {
+    thread_local!(static AWAKE_ALREADY: Cell<bool> = const { Cell::new(false) });
+    if AWAKE_ALREADY.get() {
+        return;
+    }
+    rayon::spawn(|| {
+        if AWAKE_ALREADY.replace(true) {
+            return;
+        }
+        let mut idle = Instant::now();
+        while idle.elapsed() < AWAKE {
+            match rayon::yield_now() {
+                Some(Yield::Executed) => idle = Instant::now(),
+                _ => std::hint::spin_loop(),
+            }
+        }
+        AWAKE_ALREADY.set(false);
+    });
 }
 
 /// The result of `work`, which runs on a thread of its own: for work that cannot poll often enough.
@@ -194,7 +293,7 @@ where
     let (done, wait) = mpsc::sync_channel(1);
     let stop = Arc::new(Cancel::new());
     let flag = Arc::clone(&stop);
-    let worker = std::thread::spawn(move || {
+    let worker = thread::spawn(move || {
         // Nobody listens any more once the caller has left.
         let _ = done.send(work(&flag));
     });
@@ -227,10 +326,11 @@ fn pool(threads: NonZeroUsize) -> Arc<rayon::ThreadPool> {
     while table.process != process {
         table = table.next.get_or_init(new);
     }
-    let mut pools = table.pools.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pools = locked(&table.pools);
     let made = pools.entry(threads).or_insert_with(|| {
+        // The caller is one of the threads.
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
+            .num_threads((threads.get() - 1).max(1))
             .thread_name(|i| format!("magnetite-{i}"))
             .build()
             .expect("the operating system gives a process its threads");

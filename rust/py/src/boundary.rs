@@ -1,6 +1,7 @@
 //! The one door between Python and the engine, and the arrays that may pass it.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use magnetite_core::{Cancel, MatrixRef, Result, Threads};
@@ -12,15 +13,14 @@ use crate::errors::to_python;
 
 /// How long a Ctrl-C may wait before it is seen.
 const POLL: Duration = Duration::from_millis(20);
-/// Below this many multiplications work is over before a thread for it would have begun…
+/// Below this many multiplications work is over before another thread has woken up.
 const BRIEF: usize = 4 << 20;
-/// …and below this many before somebody waits for his Ctrl-C: tens of milliseconds.
-const SHORT: usize = 128 << 20;
 
 /// Runs `work` without the interpreter, on a thread of its own, while this one polls Ctrl-C.
 ///
 /// A pending signal sets the flag that `work` polls, and its exception is raised once `work` has
-/// returned. Python delivers signals to the main thread only, so `work` cannot run on it.
+/// returned. For work that holds what a signal's handler may want to use, or that lasts so long that
+/// a thread costs nothing.
 pub(crate) fn enter<T, F>(py: Python<'_>, work: F) -> PyResult<T>
 where
     T: Send,
@@ -52,17 +52,30 @@ where
     })
 }
 
-/// Runs `work` without the interpreter on the calling thread: for calls bounded by milliseconds,
-/// where a thread of their own would cost more than it is worth.
-pub(crate) fn enter_briefly<T, F>(py: Python<'_>, work: F) -> PyResult<T>
+/// Runs `work` without the interpreter on the calling thread, which polls Ctrl-C where `work` polls
+/// its flag: for calls that many make after one another, where a thread each would cost more than
+/// the work.
+///
+/// `work` holds no lock that another thread may want while it has the interpreter.
+pub(crate) fn enter_here<T, F>(py: Python<'_>, work: F) -> PyResult<T>
 where
     T: Send,
     F: FnOnce(&Cancel) -> Result<T> + Send,
 {
-    py.detach(|| work(&Cancel::new())).map_err(to_python)
+    let raised = Arc::new(OnceLock::new());
+    let told = Arc::clone(&raised);
+    let cancel = Cancel::asking(move || {
+        Python::attach(|py| py.check_signals()).is_err_and(|error| told.set(error).is_ok())
+    });
+    let result = py.detach(|| work(&cancel));
+    drop(cancel);
+    match Arc::into_inner(raised).and_then(OnceLock::into_inner) {
+        Some(error) => Err(error),
+        None => result.map_err(to_python),
+    }
 }
 
-/// Runs `work`, of about so many `multiplications`, by the door and with the threads that they are worth.
+/// Runs `work`, of about so many `multiplications`, with the threads that they are worth.
 pub(crate) fn enter_by_work<T, F>(
     py: Python<'_>,
     multiplications: usize,
@@ -73,13 +86,12 @@ where
     T: Send,
     F: FnOnce(Threads, &Cancel) -> Result<T> + Send,
 {
-    if multiplications < BRIEF {
-        Threads::said(threads).map_err(to_python)?;
-        return enter_briefly(py, |cancel| work(Threads::ONE, cancel));
-    }
-    let threads = Threads::resolve(threads).map_err(to_python)?;
-    let work = |cancel: &Cancel| work(threads, cancel);
-    if multiplications < SHORT { enter_briefly(py, work) } else { enter(py, work) }
+    let threads = match multiplications < BRIEF {
+        true => Threads::said(threads).map(|_| Threads::ONE),
+        false => Threads::resolve(threads),
+    };
+    let threads = threads.map_err(to_python)?;
+    enter_here(py, |cancel| work(threads, cancel))
 }
 
 /// Borrowed float32 rows in C order; do not write to the array during the call.

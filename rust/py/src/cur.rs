@@ -13,7 +13,7 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::boundary::enter_by_work;
+use crate::boundary::{enter_by_work, enter_here};
 use crate::called::{Called, picks};
 use crate::dense::Index;
 use crate::errors::to_python;
@@ -172,8 +172,9 @@ impl CurSearch {
     }
 
     /// Take the scores of what was asked for.
-    fn tell(&self, scores: PyReadonlyArray1<'_, f64>) -> PyResult<()> {
-        self.search().tell(scores.as_slice()?).map_err(to_python)
+    fn tell(&self, py: Python<'_>, scores: PyReadonlyArray1<'_, f64>) -> PyResult<()> {
+        let scores = scores.as_slice()?;
+        enter_here(py, |_| self.search().tell(scores))
     }
 
     /// Return ids, scores and estimates of the `k` best, and how many each query has.

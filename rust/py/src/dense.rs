@@ -11,7 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::boundary::{Rows, enter, enter_briefly, enter_by_work};
+use crate::boundary::{Rows, enter, enter_by_work, enter_here};
 use crate::called::{Called, parse_kind, parse_metric, parse_storage, picks};
 use crate::errors::to_python;
 use crate::writing::{To, Writing};
@@ -430,7 +430,7 @@ impl Index {
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let ids = Called::borrow(ids, "ids")?;
         let (ids, now) = (ids.names()?, self.now());
-        Ok(enter_briefly(py, |_| now.contains(ids))?.into_pyarray(py))
+        Ok(enter_here(py, |_| now.contains(ids))?.into_pyarray(py))
     }
 
     /// Every id, ascending.

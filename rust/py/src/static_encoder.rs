@@ -11,7 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::boundary::{enter, enter_briefly};
+use crate::boundary::enter_here;
 use crate::errors::to_python;
 use crate::text::Tokenizer;
 use crate::texts::Texts;
@@ -27,7 +27,7 @@ impl StaticEncoder {
     /// Read the `table`, `scale` and `weight` of a safetensors file.
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        enter_briefly(py, |_| static_encoder::StaticEncoder::load(&path)).map(Self)
+        enter_here(py, |_| static_encoder::StaticEncoder::load(&path)).map(Self)
     }
 
     /// Numbers in a vector.
@@ -52,7 +52,7 @@ impl StaticEncoder {
     ) -> PyResult<Vectors<'py>> {
         let ids = Ragged::new(ids.as_slice()?, starts.as_slice()?).map_err(to_python)?;
         let threads = Threads::resolve(threads).map_err(to_python)?;
-        let vectors = enter(py, |cancel| self.0.encode(ids, threads, cancel))?;
+        let vectors = enter_here(py, |cancel| self.0.encode(ids, threads, cancel))?;
         array(py, vectors)
     }
 

@@ -8,13 +8,13 @@ use numpy::{Element, IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::boundary::enter_briefly;
+use crate::boundary::enter_here;
 use crate::errors::to_python;
 
 /// Return the tensors of a safetensors file by name.
 #[pyfunction]
 pub(crate) fn read_tensors(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
-    let file = enter_briefly(py, |_| Tensors::load(&path))?;
+    let file = enter_here(py, |_| Tensors::load(&path))?;
     let arrays = PyDict::new(py);
     for (name, tensor) in file.tensors {
         let array = array(py, &path, &name, tensor)?;
@@ -26,7 +26,7 @@ pub(crate) fn read_tensors(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, 
 /// Return the notes that a safetensors file carries.
 #[pyfunction]
 pub(crate) fn read_metadata(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
-    let file = enter_briefly(py, |_| Tensors::load(&path))?;
+    let file = enter_here(py, |_| Tensors::load(&path))?;
     let notes = PyDict::new(py);
     for (name, note) in file.metadata {
         notes.set_item(name, note)?;

@@ -10,15 +10,14 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::boundary::{enter, enter_briefly};
+use crate::boundary::enter_here;
 use crate::errors::to_python;
 use crate::texts::{Source, Texts};
 
-/// Bytes of text that a call may have without a thread of its own (some milliseconds of work), and
-/// without counting CPUs (some ten microseconds): on a fast path...
-const FAST: (usize, usize) = (1 << 18, 1 << 12);
+/// Bytes of text that take less time than counting CPUs (some ten microseconds): on a fast path...
+const FAST: usize = 1 << 12;
 /// ... and else.
-const SLOW: (usize, usize) = (1 << 14, 1 << 8);
+const SLOW: usize = 1 << 8;
 
 /// Cells of a rectangle that are written sooner than CPUs are counted.
 const FEW_CELLS: usize = 1 << 15;
@@ -39,14 +38,14 @@ impl Tokenizer {
     /// Read a `tokenizer.json`.
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        enter_briefly(py, |_| text::Tokenizer::load(&path)).map(Self)
+        enter_here(py, |_| text::Tokenizer::load(&path)).map(Self)
     }
 
     /// Take the text of a `tokenizer.json`.
     #[staticmethod]
     fn from_json(py: Python<'_>, json: String) -> PyResult<Self> {
         let origin = Path::new("tokenizer.json in memory");
-        enter_briefly(py, |_| text::Tokenizer::from_json(json, origin)).map(Self)
+        enter_here(py, |_| text::Tokenizer::from_json(json, origin)).map(Self)
     }
 
     /// Return the text of the `tokenizer.json` that this tokenizer was made from.
@@ -79,7 +78,7 @@ impl Tokenizer {
     /// Return the text of some ids.
     #[pyo3(signature = (ids, skip_special_tokens))]
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
-        enter_briefly(py, |_| self.0.decode(&ids, skip_special_tokens))
+        enter_here(py, |_| self.0.decode(&ids, skip_special_tokens))
     }
 
     /// Return the ids of every text, in order.
@@ -190,8 +189,7 @@ impl Tokenizer {
 }
 
 impl Tokenizer {
-    /// Runs `work` on `texts` through the door, by as many threads as they are worth: on the calling
-    /// one where they take some milliseconds.
+    /// Runs `work` on `texts` through the door, by as many threads as they are worth.
     pub(crate) fn enter<T, F>(
         &self,
         py: Python<'_>,
@@ -205,14 +203,11 @@ impl Tokenizer {
         F: FnOnce(Threads, &Cancel) -> Result<T> + Send,
     {
         let slow = offsets || self.0.engine() == "tokenizers";
-        let (brief, little) = if slow { SLOW } else { FAST };
+        let few = if slow { SLOW } else { FAST };
         let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        let little = bytes < little || texts.len() <= BLOCK;
+        let little = bytes < few || texts.len() <= BLOCK;
         let threads = Threads::resolve_unless(little, threads).map_err(to_python)?;
-        match bytes < brief {
-            true => enter_briefly(py, |cancel| work(threads, cancel)),
-            false => enter(py, |cancel| work(threads, cancel)),
-        }
+        enter_here(py, |cancel| work(threads, cancel))
     }
 }
 
@@ -246,7 +241,7 @@ fn write(
     let order = |_| PyTypeError::new_err("out must be two int64 arrays in C order");
     let (ids, mask) = (ids.as_slice_mut().map_err(order)?, mask.as_slice_mut().map_err(order)?);
     let threads = Threads::resolve_unless(ids.len() < FEW_CELLS, threads).map_err(to_python)?;
-    enter_briefly(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
+    enter_here(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
 }
 
 /// The ids of some texts, one row a text; its arrays cannot be written to.
@@ -384,7 +379,7 @@ pub(crate) fn pack<'py>(
     max_tokens: usize,
 ) -> PyResult<Vec<(Bound<'py, PyArray1<i64>>, usize)>> {
     let lengths = lengths.as_slice()?;
-    let batches = enter_briefly(py, |_| batch::pack(lengths, batch_tokens, max_tokens))?;
+    let batches = enter_here(py, |_| batch::pack(lengths, batch_tokens, max_tokens))?;
     Ok(batches.into_iter().map(|b| (b.rows.into_pyarray(py), b.width)).collect())
 }
 

@@ -55,7 +55,11 @@ class Collection:
         self._writing = threading.Lock()
         self._writer: int | None = None
         if encoder is not None:
-            self._expect(encoder)
+            try:
+                self._expect(encoder)
+            except BaseException:
+                self.close()
+                raise
 
     @classmethod
     def create(

@@ -336,12 +336,8 @@ class Documents:
             raise ValueError(f"{self.path.parent}: the collection is closed; open it again")
         with _named(self.path):
             connection = self._take()
-            try:
+            with _closed_on_error(connection):  # an interrupted query may still be under way
                 yield connection
-            except BaseException:
-                # A query that was interrupted may still be under way.
-                connection.close()
-                raise
             if self._closed:
                 connection.close()
             else:
@@ -360,7 +356,8 @@ class Documents:
     def _connect(self) -> sqlite3.Connection:
         if os.access(self.path.parent, os.W_OK):
             connection = _connect(self.path, "rw")
-            connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
+            with _closed_on_error(connection):
+                connection.execute(f"PRAGMA query_only = {int(self._read_only)}")
             return connection
         # SQLite would make files beside it. Where it may not, it reads the file alone, which stays
         # as it is unless another user is at work.
@@ -387,29 +384,39 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         place, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
     )
-    connection.text_factory = restored
-    if mode == "rwc":
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}").fetchall()
+    with _closed_on_error(connection):
+        connection.text_factory = restored
+        if mode == "rwc":
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}").fetchall()
     return connection
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Return the connection if its database is one of ours."""
-    [(owner,)], [(version,)] = (
-        connection.execute(f"PRAGMA {name}") for name in ("application_id", "user_version")
-    )
-    problem = None
-    if owner != APPLICATION:
-        problem = "not the documents of a collection"
-    elif version != FORMAT:
-        problem = f"format {version}; this magnetite reads {FORMAT}; upgrade magnetite or rebuild"
-    if problem:
-        connection.close()
-        raise FormatError(f"{path}: {problem}")
+    with _closed_on_error(connection):
+        [(owner,)], [(version,)] = (
+            connection.execute(f"PRAGMA {name}") for name in ("application_id", "user_version")
+        )
+        if owner != APPLICATION:
+            raise FormatError(f"{path}: not the documents of a collection")
+        if version != FORMAT:
+            raise FormatError(
+                f"{path}: format {version}; this magnetite reads {FORMAT}; upgrade magnetite or "
+                "rebuild"
+            )
     return connection
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _close(connections: list[sqlite3.Connection], process: int) -> None:

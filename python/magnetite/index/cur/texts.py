@@ -109,8 +109,12 @@ def _digest(name: object, held: object) -> bytes:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     place = f"file:{quote(str(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(place, uri=True, isolation_level=None, timeout=60)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA trusted_schema = OFF")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -1,5 +1,6 @@
 //! From a query to its best rows.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::coarse::{self, Near, Products};
@@ -25,8 +26,9 @@ const RESCORED_PER_RESULT: usize = 10;
 const ROUND: usize = 8;
 /// Blocks that a thread gets, if there are so many queries…
 const BLOCKS: usize = 4;
-/// …of at most so many rounds.
+/// …of at most so many rounds, or else at least so many queries.
 const MOST_ROUNDS: usize = 8;
+const FEWEST: usize = 2;
 /// Lists whose codes are asked for before they are needed.
 const AHEAD: usize = 2;
 /// Rows whose numbers are asked for before they are needed.
@@ -52,6 +54,22 @@ pub(super) struct Scratch {
     /// What would be kept without a filter.
     pub(super) all: Best,
     waiting: Waiting,
+}
+
+thread_local!(static KEPT: Cell<Option<Box<Scratch>>> = const { Cell::new(None) });
+
+impl Scratch {
+    /// This thread's buffers, as the last search left them, of whatever index.
+    fn take() -> Box<Self> {
+        let mut scratch = KEPT.take().unwrap_or_default();
+        scratch.waiting.candidates.clear();
+        scratch
+    }
+
+    /// Keeps them for the thread's next search; after an error they are let go.
+    fn keep(self: Box<Self>) {
+        KEPT.set(Some(self));
+    }
 }
 
 /// The candidates of the query before, to be scored exactly when their rows have come: they are asked
@@ -120,8 +138,11 @@ impl Ivf {
         let effort = self.effort(k, search);
         // Of several threads each gets some blocks, lest one wait for the other.
         let blocks = if threads == Threads::ONE { 1 } else { BLOCKS * threads.get() };
-        let rounds = queries.rows() / (blocks * ROUND);
-        let block = rounds.clamp(1, MOST_ROUNDS) * ROUND;
+        let share = queries.rows() / blocks;
+        let block = match (share / ROUND).min(MOST_ROUNDS) {
+            0 => share.max(FEWEST),
+            rounds => rounds * ROUND,
+        };
         let found = threads.blocks(queries.rows(), block, cancel, |block| {
             self.search_block(queries, block, filter, effort, cancel)
         })?;
@@ -136,7 +157,7 @@ impl Ivf {
         effort: Effort,
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
-        let (k, mut scratch) = (effort.k, Scratch::default());
+        let (k, mut scratch) = (effort.k, Scratch::take());
         let mut found: Vec<Found> = Vec::with_capacity(block.len());
         // The query whose candidates wait, and how many codes were compared for them.
         let mut waiting = None;
@@ -162,6 +183,7 @@ impl Ivf {
             });
         }
         found.extend(self.score_waiting(waiting, k, &mut scratch.waiting)?);
+        scratch.keep();
         Ok(found)
     }
 
