@@ -89,7 +89,7 @@ def measure(
     sides = [Side(OURS, "encode", _encoding(ours, texts), len(texts.texts), loaded)]
     done = Done()
     if isinstance(ours.engine, OnnxEngine):
-        sides += _alone(ours, texts, threads, done)
+        sides += alone(ours, texts, done)
     if PEER in against and artifact != model:
         sides.append(_peer(model, texts, threads))
     small = Encoder.load(threads=threads)
@@ -102,7 +102,7 @@ def _encoding(encoder: Encoder, texts: Texts) -> Callable[[], Vectors]:
     return lambda: encoder.encode(texts.texts, show_progress=False)
 
 
-def _alone(ours: Encoder, texts: Texts, threads: int, done: Done) -> list[Side]:
+def alone(ours: Encoder, texts: Texts, done: Done) -> list[Side]:
     """Return the graph alone, as `encode` runs it and as it is usually run; fill `done`."""
     engine = ours.engine
     assert isinstance(engine, OnnxEngine)
@@ -110,7 +110,7 @@ def _alone(ours: Encoder, texts: Texts, threads: int, done: Done) -> list[Side]:
     def batches(batch_tokens: int) -> list[Batch]:
         window = Window(texts.texts, np.empty((len(texts.texts), ours.dim), np.float32))
         filling = Filling(window, threading.Lock(), lambda _: None)
-        return engine.batches(filling, batch_tokens, threads)
+        return engine.batches(filling, batch_tokens, ours.threads)
 
     def side(name: str, session: Session, batch_tokens: int, batches: Sequence[Batch]) -> Side:
         packed = [_Prepared(*batch.cells()) for batch in batches]

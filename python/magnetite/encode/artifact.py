@@ -16,14 +16,16 @@ FORMAT = "magnetite artifact"
 ENCODER, CROSS_ENCODER = "encoder", "cross-encoder"
 KINDS = {ENCODER: "Encoder", CROSS_ENCODER: "CrossEncoder"}
 """What an artifact may be, and the class that loads it."""
-VERSION = 1
-"""Raised when an older reader would misread the directory; `load` names the versions it knows."""
+VERSIONS = (1, 2)
+"""Of the directory; 2 says that there is a quantized graph, which older readers do not know."""
 
 MANIFEST = "artifact.json"
 MODEL = "model.onnx"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 GOLDEN = "golden.safetensors"
+QUANTIZED = "quantized.onnx"
+"""There if a quantized graph was chosen; it refers to the same weights where it keeps them."""
 
 FILES = (GOLDEN, MODEL, WEIGHTS, TOKENIZER)
 """Beside the manifest; the graph refers to its weights, which are stored once."""
@@ -58,6 +60,8 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     module: dict[str, Any] = field(default_factory=dict)
     """What `magnetite.learn.load` needs to build the trainable module again."""
+    quantization: dict[str, Any] = field(default_factory=dict)
+    """What `magnetite export --quantize` measured, and what it chose; empty if nobody asked."""
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can be; the message is a sentence without the file's name."""
@@ -81,6 +85,25 @@ class Manifest:
             raise FormatError("pooling and prompts hold something that is not text")
         if self.default_prompt is not None and self.default_prompt not in self.prompts:
             raise FormatError(f"default_prompt {self.default_prompt!r} is not among the prompts")
+        if not isinstance(self.quantization.get("chosen"), str | None):
+            raise FormatError("quantization has chosen something that is not a name")
+        if self.quantized is not None and self.engine != "onnx":
+            raise FormatError(f"a quantized graph was chosen, but the engine is {self.engine!r}")
+
+    @property
+    def quantized(self) -> str | None:
+        """The name of the quantized graph that is run; None for the one that was sealed first."""
+        return self.quantization.get("chosen")
+
+    @property
+    def version(self) -> int:
+        """The oldest version of the format that says all of it."""
+        return VERSIONS[self.quantized is not None]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What lies beside the manifest."""
+        return (*FILES, QUANTIZED) if self.quantized else FILES
 
 
 _TYPES: dict[str, Any] = {
@@ -96,6 +119,7 @@ _TYPES: dict[str, Any] = {
     "deviations": dict,
     "provenance": dict,
     "module": dict,
+    "quantization": dict,
 }
 
 
@@ -135,7 +159,7 @@ class Artifact:
                 f"{directory} holds the kind {manifest.kind!r}, not {kind!r}; load it with "
                 f"magnetite.encode.{KINDS[manifest.kind]}"
             )
-        for name in FILES:
+        for name in manifest.files:
             _check_file(directory / name, files[name])
         return cls._of(directory, manifest, files, fingerprint)
 
@@ -158,7 +182,7 @@ class Artifact:
         partial.mkdir(parents=True)
         try:
             manifest = write(partial)
-            files = {name: _measure(partial / name) for name in FILES}
+            files = {name: _measure(partial / name) for name in manifest.files}
             fingerprint = _fingerprint(manifest, files)
             _write_synced(partial / MANIFEST, _dump(_body(manifest, files, fingerprint)))
             _sync(partial)
@@ -175,8 +199,14 @@ class Artifact:
     def _of(
         cls, directory: Path, manifest: Manifest, files: dict[str, dict[str, Any]], fingerprint: str
     ) -> "Artifact":
-        model = _digest({name: files[name] for name in (MODEL, WEIGHTS)})
+        not_model = (GOLDEN, TOKENIZER)
+        model = _digest({name: files[name] for name in manifest.files if name not in not_model})
         return cls(directory, manifest, fingerprint, model, files[TOKENIZER]["sha256"])
+
+    @property
+    def graph(self) -> Path:
+        """What ONNX Runtime runs."""
+        return self.directory / (QUANTIZED if self.manifest.quantized else MODEL)
 
 
 def free_directory(out: str | os.PathLike[str]) -> Path:
@@ -209,9 +239,10 @@ def _read_manifest(directory: Path) -> tuple[Manifest, dict[str, dict[str, Any]]
         raise FormatError(f"{path} is truncated or changed: not JSON ({error})") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise FormatError(f"{path} is truncated or changed: it does not say format {FORMAT!r}")
-    if body.get("version") != VERSION:
+    if body.get("version") not in VERSIONS:
         raise FormatError(
-            f"{path} has format version {body.get('version')!r}; this magnetite reads {VERSION}; "
+            f"{path} has format version {body.get('version')!r}; this magnetite reads "
+            f"{' and '.join(map(str, VERSIONS))}; "
             "upgrade magnetite, or export the model again"
         )
     checksum = body.pop("checksum", None)
@@ -223,9 +254,12 @@ def _read_manifest(directory: Path) -> tuple[Manifest, dict[str, dict[str, Any]]
         raise FormatError(f"{path} was changed after it was sealed: its checksum differs")
     try:
         files = _checked_files(body["files"])
+        body.setdefault("quantization", {})  # not written where there is none
         manifest = Manifest(**{one.name: body[one.name] for one in fields(Manifest)})
-        if sorted(files) != sorted(FILES):
-            raise FormatError(f"lists {sorted(files)}, not {FILES}")
+        if sorted(files) != sorted(manifest.files) or body["version"] != manifest.version:
+            raise FormatError(
+                f"version {body['version']} lists {sorted(files)}, not {manifest.files}"
+            )
     except KeyError as error:
         raise FormatError(f"{path} lacks {error}") from None
     except FormatError as error:
@@ -286,18 +320,21 @@ def _fingerprint(manifest: Manifest, files: Mapping[str, Any]) -> str:
     return _digest(
         {name: getattr(manifest, name) for name in decides}
         | kind
-        | {"files": {name: files[name]["sha256"] for name in (MODEL, WEIGHTS, TOKENIZER)}}
+        | {"files": {name: files[name]["sha256"] for name in manifest.files if name != GOLDEN}}
     )
 
 
 def _body(manifest: Manifest, files: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    said = asdict(manifest)
+    if not manifest.quantization:
+        del said["quantization"]
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": manifest.version,
         "kind": manifest.kind,
         "fingerprint": fingerprint,
         "files": dict(files),
-    } | asdict(manifest)
+    } | said
 
 
 def _dump(body: Mapping[str, Any]) -> bytes:

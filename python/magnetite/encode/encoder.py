@@ -233,8 +233,9 @@ class Encoder:
 
     def __repr__(self) -> str:
         manifest = self.artifact.manifest
+        engine = manifest.quantized or manifest.engine
         return (
-            f"Encoder({str(self.artifact.directory)!r}, engine={manifest.engine!r}, "
+            f"Encoder({str(self.artifact.directory)!r}, engine={engine!r}, "
             f"dim={self.dim}, max_tokens={self.max_tokens}, threads={self.threads})"
         )
 

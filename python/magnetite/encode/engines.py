@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magnetite import _core
-from magnetite.encode.artifact import MODEL, WEIGHTS, Artifact
+from magnetite.encode.artifact import WEIGHTS, Artifact
 from magnetite.encode.session import Cells, Session, Vectors, run_batches
 from magnetite.text import Tokenizer, Tokens, pack
 
@@ -123,7 +123,7 @@ class OnnxEngine:
 
         self._tokenizer, self._threads = tokenizer, threads
         self._max_tokens = artifact.manifest.max_tokens
-        model = artifact.directory / MODEL
+        model = artifact.graph
         self.together = Session(model, threads)
         self.apart = Session(model, 1, threads) if threads > 1 else self.together
 

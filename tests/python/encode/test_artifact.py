@@ -131,8 +131,9 @@ def test_a_manifest_that_cannot_be_is_refused_though_its_checksum_is_right(copy,
 
 
 def test_another_version_says_what_to_do(copy):
-    reseal(copy, version=2)
-    with pytest.raises(FormatError, match="format version 2; this magnetite reads 1; upgrade"):
+    reseal(copy, version=3)
+    said = "format version 3; this magnetite reads 1 and 2; upgrade"
+    with pytest.raises(FormatError, match=said):
         Artifact.load(copy)
 
 

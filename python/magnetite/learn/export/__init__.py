@@ -11,12 +11,13 @@ from magnetite.encode.artifact import CROSS_ENCODER, ENCODER, SCORE, Artifact
 from magnetite.learn.encoders.cross_encoder import CrossEncoder
 from magnetite.learn.encoders.static import StaticEncoder
 from magnetite.learn.export import folder as folders
+from magnetite.learn.export.quantize import quantize
 from magnetite.learn.export.restore import restore
 from magnetite.learn.export.seal import Card, seal
 from magnetite.learn.export.static import seal_table
 from magnetite.text import Tokenizer
 
-__all__ = ["export", "restore", "seal_static"]
+__all__ = ["export", "quantize", "restore", "seal_static"]
 
 
 def export(
