@@ -34,6 +34,8 @@ MARKS = (100, 300, 1_000, 3_000, 10_000)
 """Batches after which memory is looked at; the first is what the others are measured by."""
 BUDGETS = (16, 32, 64, 128)
 """Tokens of a batch, small so that ten thousand take minutes."""
+MOST_TEXTS = 200
+"""Of a call; as many have 1 to 3 texts, for which another session is opened, as have 60 to 200."""
 LONG = 0.01
 """Part of the texts that have as many tokens as the model takes."""
 
@@ -102,7 +104,8 @@ def grow(encoder: Encoder, sentences: list[str]) -> None:
 
     marks = list(MARKS)
     while marks:
-        texts = [drawn(draw, sentences, encoder.max_tokens) for _ in range(draw.randrange(1, 200))]
+        count = round(MOST_TEXTS ** draw.random())  # single questions as often as hundreds
+        texts = [drawn(draw, sentences, encoder.max_tokens) for _ in range(count)]
         out = np.empty((len(texts), encoder.dim), np.float32)
         encoder.engine.encode([Window(texts, out)], draw.choice(BUDGETS), heard)
         while marks and batches >= marks[0]:
