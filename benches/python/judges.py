@@ -269,6 +269,8 @@ def search(plan: Plan, folder: Path, calls: int, threads: int, *, summed: bool) 
     held = known(plan, folder, summed=summed)
     scores, asked, wanted = held.scores, held.vectors[held.hears], held.wanted
     rows, more = np.arange(len(scores)), np.arange(len(scores), len(wanted.queries))
+    if not len(more):
+        raise click.UsageError("every query has its row; pack says what the judge is worth")
 
     def found(score: object, ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> list[int]:
         items, encoder = range(len(held.items)), (asked[ours], held.items)
@@ -287,7 +289,9 @@ def search(plan: Plan, folder: Path, calls: int, threads: int, *, summed: bool) 
     said |= {"accuracy": f"{right.mean():.3f} on {len(right)} queries"}
     for side in held.vectors:
         value = worth(held.dots(side), wanted.fits, 1)
-        said[f"over {side}"] = f"{value.mean():.3f}, {paired_bootstrap(value, right)}"
+        for which, some in (("all", slice(None)), ("those without a row", more)):
+            difference = paired_bootstrap(value[some], right[some])
+            said[f"over {side}, {which}"] = f"{value[some].mean():.3f}, {difference}"
     return said
 
 
