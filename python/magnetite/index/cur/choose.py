@@ -15,10 +15,10 @@ import numpy as np
 from magnetite.index.cur.ways import is_square
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from magnetite.index.cur.asking import Paid
-    from magnetite.index.cur.index import CurIndex
+    from magnetite.index.cur.hits import CurHits
 
     Settings = dict[str, Any]
 
@@ -80,27 +80,22 @@ def grid(
 
 
 def choose(
-    index: CurIndex,
-    queries: Sequence[Any],
-    budget: int,
-    *,
-    k: int,
+    search: Callable[[Settings], CurHits],
     settings: Sequence[Settings],
+    queries: Sequence[Any],
+    k: int,
     paid: Paid,
-    **search: Any,  # noqa: ANN401 - what `CurIndex.search` takes
 ) -> Chosen:
     """Return the settings whose searches find most; the earlier of equals.
 
     Args:
-        index: To search.
-        queries: To search for.
-        budget: Calls for each query and settings; a pair that was asked for before costs none.
-        k: Results wanted.
+        search: Searches for `queries` by some settings, and keeps what it pays for in `paid`.
         settings: To try.
-        paid: As in `CurIndex.search`.
-        search: What else every search is given.
+        queries: To search for.
+        k: Results wanted.
+        paid: Scores by (query, id).
     """
-    hits = [index.search(queries, k, budget, paid=paid, **one, **search) for one in settings]
+    hits = [search(one) for one in settings]
     known: dict[Any, list[tuple[float, Any]]] = {query: [] for query in queries}
     for (query, name), score in paid.items():
         if query in known:

@@ -395,24 +395,22 @@ class CurIndex:
         asked, anchors = list(queries), {*self._about.queries}
         if not asked or isinstance(queries, str):
             raise ValueError("queries must be some, a list of them, to choose settings by")
-        if known := next((one for one in asked if one in anchors), None):
+        if seen := [one for one in asked if one in anchors]:
             raise ValueError(
-                f"queries must not be among those the index was built of; got {known!r}; give "
+                f"queries must not be among those the index was built of; got {seen[0]!r}; give "
                 "others, or choose settings by budget= when it is built"
             )
+        known: Paid = {} if paid is None else paid
+
+        def search(settings: dict[str, Any]) -> CurHits:
+            return self.search(
+                asked, k, budget, score=score, vectors=vectors, paid=known,
+                threads=threads, show_progress=show_progress, **settings,
+            )  # fmt: skip
+
         own = {**DEFAULTS, **self._about.settings}
-        found = choose(
-            self,
-            asked,
-            budget,
-            k=k,
-            settings=grid(own, budget, self.dim, len(self), guided=vectors is not None),
-            paid={} if paid is None else paid,
-            score=score,
-            vectors=vectors,
-            threads=threads,
-            show_progress=show_progress,
-        )
+        tried = grid(own, budget, self.dim, len(self), guided=vectors is not None)
+        found = choose(search, tried, asked, k, known)
         self.configure(**found.settings)
         return found
 
