@@ -222,13 +222,13 @@ def all_cores() -> Iterator[None]:
 
 
 def prose(shared: Path, count: int, words: tuple[int, int]) -> list[str]:
-    """Real texts of every length between two numbers of words, in a mixed order."""
+    """Real texts from one number of words to another, as many of 4 to 8 as of 200 to 400, mixed."""
     with gzip.open(shared / "prose" / "paragraphs.jsonl.gz", "rt", encoding="utf-8") as lines:
         stream = " ".join(json.loads(line)["text"] for line in lines).split()
     draw = random.Random(0)
     texts = []
     for i in range(count):
-        length = words[0] + i * (words[1] - words[0]) // max(1, count - 1)
+        length = round(words[0] * (words[1] / words[0]) ** (i / (count - 1)))
         start = draw.randrange(len(stream) - length)
         texts.append(" ".join(stream[start : start + length]))
     draw.shuffle(texts)
