@@ -10,7 +10,9 @@ Time: both sides run the very same batches on as many threads, prepared beforeha
 They take turns and who begins alternates; ratios are medians over the rounds.
 
 Memory: resident pages of the process after batches of drawn texts, lengths and budgets, up to the
-longest row that the model takes, each window a call.
+longest row that the model takes, each window a call. First a question and a window of the longest
+rows open both sessions, whose weights are no growth. Pages of the weights' file count once they are
+touched: words that come for the first time touch theirs of the table of words.
 """
 
 import argparse
@@ -35,7 +37,7 @@ MARKS = (100, 300, 1_000, 3_000, 10_000)
 BUDGETS = (16, 32, 64, 128)
 """Tokens of a batch, small so that ten thousand take minutes."""
 MOST_TEXTS = 200
-"""Of a call; as many have 1 to 3 texts, for which another session is opened, as have 60 to 200."""
+"""Of a call; as many have 1 to 3 texts as have 60 to 200."""
 LONG = 0.01
 """Part of the texts that have as many tokens as the model takes."""
 
@@ -96,7 +98,11 @@ def compare(encoder: Encoder, texts: Texts, rounds: int) -> None:
 def grow(encoder: Encoder, sentences: list[str]) -> None:
     """Print the resident memory after each of `MARKS` batches."""
     draw = random.Random(0)
-    batches, first = 0, 0.0
+    longest = " ".join(sentences[0].split() * encoder.max_tokens)
+    encoder.encode(longest)
+    encoder.encode([longest] * (8 * encoder.threads), show_progress=False)
+    batches = 0
+    first: tuple[float, float] | None = None
 
     def heard(_: Done) -> None:
         nonlocal batches
@@ -109,9 +115,13 @@ def grow(encoder: Encoder, sentences: list[str]) -> None:
         out = np.empty((len(texts), encoder.dim), np.float32)
         encoder.engine.encode([Window(texts, out)], draw.choice(BUDGETS), heard)
         while marks and batches >= marks[0]:
-            now = resident_mb()
+            now = resident_mb("VmRSS"), resident_mb("RssAnon")
             first = first or now
-            print(f"{batches:6} batches: {now:7.1f} MB, {now / first:.3f} times", flush=True)
+            print(
+                f"{batches:6} batches: {now[0]:6.1f} MB, {now[0] / first[0]:.3f} times; without "
+                f"mapped files {now[1]:6.1f} MB, {now[1] / first[1]:.3f} times",
+                flush=True,
+            )
             marks.pop(0)
 
 
@@ -123,10 +133,10 @@ def drawn(draw: random.Random, sentences: list[str], max_tokens: int) -> str:
     return " ".join(words[: draw.randrange(1, 24)])
 
 
-def resident_mb() -> float:
-    """Return the memory that this process has in RAM."""
+def resident_mb(kind: str) -> float:
+    """Return the memory of one kind that this process has in RAM."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith(kind))
     return int(kilobytes) / 1024
 
 
