@@ -281,6 +281,11 @@ fn stay_awake() {
     });
 }
 
+/// Which of a pool's threads this is; `None` if it is a caller's.
+pub(crate) fn seat() -> Option<usize> {
+    rayon::current_thread_index()
+}
+
 /// The result of `work`, which runs on a thread of its own: for work that cannot poll often enough.
 ///
 /// Once `cancel` is set, this returns within [`POLL`] and leaves the thread behind; `work` sees the

@@ -8,6 +8,7 @@ use numpy::ndarray::Dimension;
 use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
 use crate::boundary::enter_here;
@@ -19,8 +20,8 @@ const FAST: usize = 1 << 12;
 /// ... and else.
 const SLOW: usize = 1 << 8;
 
-/// Cells of a rectangle that are written sooner than CPUs are counted.
-const FEW_CELLS: usize = 1 << 15;
+/// Cells of a rectangle that are written sooner than another thread wakes up or CPUs are counted.
+const FEW_CELLS: usize = 1 << 13;
 
 /// Array of ids and array of mask.
 type Padded<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>);
@@ -179,8 +180,8 @@ impl Tokenizer {
         let (ids, mask) = match out {
             Some(arrays) => arrays,
             None => {
-                let shape = [rows.count(), rows.width()];
-                (PyArray2::zeros(py, shape, false), PyArray2::zeros(py, shape, false))
+                let shape = (rows.count(), rows.width());
+                (empty(py, shape)?, empty(py, shape)?)
             }
         };
         write(py, &rows, threads, &ids, &mask)?;
@@ -222,6 +223,13 @@ fn strategy_of(name: &str) -> PyResult<Strategy> {
     }
 }
 
+/// An array whose cells will all be written: zeros take as long as those.
+fn empty(py: Python<'_>, shape: (usize, usize)) -> PyResult<Bound<'_, PyArray2<i64>>> {
+    static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = EMPTY.import(py, "numpy", "empty")?;
+    Ok(make.call1((shape, numpy::dtype::<i64>(py)))?.cast_into()?)
+}
+
 /// Writes rows into arrays of a shape that fits them.
 fn write(
     py: Python<'_>,
@@ -240,7 +248,10 @@ fn write(
     }
     let order = |_| PyTypeError::new_err("out must be two int64 arrays in C order");
     let (ids, mask) = (ids.as_slice_mut().map_err(order)?, mask.as_slice_mut().map_err(order)?);
-    let threads = Threads::resolve_unless(ids.len() < FEW_CELLS, threads).map_err(to_python)?;
+    let threads = match ids.len() < FEW_CELLS {
+        true => Threads::ONE,
+        false => Threads::resolve(threads).map_err(to_python)?,
+    };
     enter_here(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
 }
 

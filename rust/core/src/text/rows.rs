@@ -5,7 +5,7 @@ use crate::text::{Padding, Tokens};
 use crate::{Cancel, Error, Result, Threads};
 
 /// Texts that are taken from an iterator at a time: whole blocks.
-pub const WINDOW: usize = 256 * BLOCK;
+pub const WINDOW: usize = 512 * BLOCK;
 
 /// The ids of some texts, one row a text, and how they are padded.
 #[derive(Debug)]

@@ -25,9 +25,9 @@ use crate::text::recognize;
 use crate::text::{Padding, Rows, Tokens, Width};
 use crate::{Cancel, Error, Result, Threads};
 
-/// Texts a block: about a millisecond of sentences, and fine enough for two threads to share
-/// thirty-two paragraphs.
-pub const BLOCK: usize = 16;
+/// Texts a block: some ten microseconds of sentences, and fine enough for two threads to end together after
+/// a few hundred paragraphs.
+pub const BLOCK: usize = 8;
 
 /// Bytes of a text that the crate's slowest steps take some 10 ms for; beside them a thread costs nothing.
 pub(super) const LONG: usize = 1 << 16;

@@ -39,7 +39,7 @@ pub(super) use split::Pattern;
 pub(super) use unigram::UnigramModel;
 pub(super) use wordpiece::Vocabulary;
 
-use crate::{Cancel, Result};
+use crate::{Cancel, Result, parallel};
 
 /// Ids between two looks at the flag to stop: well below a millisecond of work.
 const POLL: usize = 4096;
@@ -81,6 +81,8 @@ enum Lane {
 /// What a thread needs for a text; lent to one at a time, so that nothing is shared or locked.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// Who had it last, and has it again: its cache lies beside another core, else.
+    seat: Option<usize>,
     cache: Cache,
     word: Vec<u8>,
     text: String,
@@ -215,8 +217,13 @@ impl<S: Stages> Fast<S> {
 
     /// Something to work with for as many texts as a thread has.
     pub(super) fn lend(&self) -> Loan<'_> {
-        let scratch = look(&self.scratches).and_then(|mut kept| kept.pop());
-        Loan { kept: &self.scratches, scratch: Some(scratch.unwrap_or_default()) }
+        let seat = parallel::seat();
+        let scratch = look(&self.scratches).and_then(|mut kept| {
+            let own = kept.iter().rposition(|scratch| scratch.seat == seat);
+            own.or(kept.len().checked_sub(1)).map(|at| kept.swap_remove(at))
+        });
+        let scratch = Scratch { seat, ..scratch.unwrap_or_default() };
+        Loan { kept: &self.scratches, scratch: Some(scratch) }
     }
 
     /// Appends the ids of `text`, at least as many as are `enough` if it has them.
