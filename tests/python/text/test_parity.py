@@ -1,9 +1,10 @@
 """Ids equal Hugging Face's on random strings: a hundred thousand for each fast path, here in short.
 
-    python tests/python/text/test_parity.py --strings 10000000 --state parity.json
+    python tests/python/text/test_parity.py --strings 10000000 --state parity.json [--offsets]
 
 spreads that many over the tokenizers given (default: every one of the shared data), goes on where
-the state file says it was stopped, and ends with 1 at the first string whose ids differ.
+the state file says it was stopped, and ends with 1 at the first string whose ids (with `--offsets`:
+or offsets) differ.
 """
 
 from __future__ import annotations
@@ -93,25 +94,30 @@ class Pair:
         decoder = self.theirs.get_added_tokens_decoder()
         self.added = [decoder[token].content for token in sorted(decoder)][:60]
 
-    def difference(self, texts: list[str]) -> str | None:
-        """Return the first text whose ids differ, None if none does."""
+    def difference(self, texts: list[str], *, offsets: bool = False) -> str | None:
+        """Return the first text whose ids (or offsets, if asked for) differ, None if none does."""
+        encode = self.theirs.encode_batch if offsets else self.theirs.encode_batch_fast
         try:
-            wanted = [row.ids for row in self.theirs.encode_batch_fast(texts)]
+            wanted = encode(texts)
         except Exception:
-            return self.refusal(texts)
-        got = self.ours.encode_batch(texts, threads=1)
-        flat = np.fromiter((i for ids in wanted for i in ids), np.int32)
-        lengths = [len(ids) for ids in wanted]
-        if np.array_equal(got.ids, flat) and np.array_equal(np.diff(got.starts), lengths):
+            return self.first(texts, offsets=offsets) if len(texts) > 1 else self.refusal(texts)
+        got = self.ours.encode_batch(texts, offsets=offsets, threads=1)
+        ids = [i for row in wanted for i in row.ids]
+        same = np.array_equal(got.ids, np.array(ids, np.int32))
+        same &= np.array_equal(np.diff(got.starts), [len(row.ids) for row in wanted])
+        if offsets:
+            spans = [span for row in wanted for span in row.offsets]
+            same &= np.array_equal(got.offsets, np.array(spans).reshape(-1, 2))
+        if same:
             return None
-        rows = np.split(got.ids, got.starts[1:-1])
-        pairs = zip(texts, rows, wanted, strict=True)
-        return next(text for text, row, ids in pairs if row.tolist() != ids)
+        return texts[0] if len(texts) == 1 else self.first(texts, offsets=offsets)
+
+    def first(self, texts: list[str], *, offsets: bool = False) -> str | None:
+        """The same of one text after the other."""
+        return next(filter(None, (self.difference([t], offsets=offsets) for t in texts)), None)
 
     def refusal(self, texts: list[str]) -> str | None:
-        """The same where Hugging Face refuses one of the texts, which we must refuse too."""
-        if len(texts) > 1:
-            return next(filter(None, (self.difference([text]) for text in texts)), None)
+        """The same of one that Hugging Face refuses, which we must refuse too."""
         try:
             self.ours.encode_batch(texts)
         except ValueError:
@@ -151,6 +157,17 @@ def test_ids_equal_hugging_face_on_a_hundred_thousand_random_strings_a_family(sh
             assert text is None, f"{name}, seed {seed}, block {block}: {text!a}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_offsets_equal_hugging_face_on_thousands_of_random_strings_a_family(shared, family):
+    names = FAMILIES[family]
+    for seed, name in enumerate(names):
+        pair = Pair(read_json(shared / "tokenizers" / name))
+        for block in range(6_000 // (BLOCK * len(names)) + 1):
+            text = pair.difference(random_texts(100 + seed, block, pair.added), offsets=True)
+            assert text is None, f"{name}, seed {100 + seed}, block {block}: {text!a}"
+
+
 def main() -> int:
     """Go on where the state file ends; say what differs."""
     say = functools.partial(print, flush=True)
@@ -158,6 +175,7 @@ def main() -> int:
     parser.add_argument("tokenizers", nargs="*", type=Path, help="folders with a tokenizer.json")
     parser.add_argument("--strings", type=int, default=10_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--offsets", action="store_true", help="compare them, too")
     parser.add_argument("--state", type=Path, help="where to note what is done")
     asked = parser.parse_args()
     folders = asked.tokenizers or sorted(p.parent for p in SHARED.glob("*/tokenizer.json*"))
@@ -166,10 +184,15 @@ def main() -> int:
     for folder in folders:
         pair = Pair(read_json(folder))
         for block in range(done.get(folder.name, 0), blocks):
-            if (text := pair.difference(random_texts(asked.seed, block, pair.added))) is not None:
+            texts = random_texts(asked.seed, block, pair.added)
+            if (text := pair.difference(texts, offsets=asked.offsets)) is not None:
                 say(f"{folder.name}: seed {asked.seed}, block {block}: {text!a}")
-                say("ours  ", pair.ours.encode_batch([text]).ids.tolist())
-                say("theirs", pair.theirs.encode(text).ids)
+                ours, theirs = (
+                    pair.ours.encode_batch([text], offsets=True),
+                    pair.theirs.encode(text),
+                )
+                say("ours  ", ours.ids.tolist(), ours.offsets.tolist())
+                say("theirs", theirs.ids, theirs.offsets)
                 return 1
             done[folder.name] = block + 1
             if asked.state:

@@ -61,7 +61,9 @@ impl Tokenizer {
                 let texts = [first[i].as_ref(), second[i].as_ref()];
                 let done = match asked.offsets {
                     false => self.pair(texts, &asks, &mut hands, &mut block, cancel)?,
-                    true => self.pair_with_offsets(texts, &asks, &mut block, cancel)?,
+                    true => {
+                        self.pair_with_offsets(texts, &asks, &mut hands.0, &mut block, cancel)?
+                    }
                 };
                 let truncated = done.ok_or_else(|| asks.no_room(i))?;
                 if truncated {
@@ -126,10 +128,14 @@ impl Tokenizer {
         &self,
         texts: [&str; 2],
         asks: &Asks,
+        worker: &mut Worker<'_>,
         block: &mut Tokens,
         cancel: &Cancel,
     ) -> Result<Option<bool>> {
         let done = if texts.iter().all(|text| text.len() < LONG) {
+            if let Some(done) = self.stages.known_pair(texts, asks, worker, block, cancel)? {
+                return Ok(done);
+            }
             self.stages.pair(texts, asks, cancel)?
         } else {
             let (stages, asks) = (Arc::clone(&self.stages), asks.clone());
@@ -147,6 +153,42 @@ impl Tokenizer {
 }
 
 impl Stages {
+    /// Appends the row of a pair whose characters the fast path knows; `None`, and nothing, if it does not.
+    fn known_pair(
+        &self,
+        texts: [&str; 2],
+        asks: &Asks,
+        worker: &mut Worker<'_>,
+        block: &mut Tokens,
+        cancel: &Cancel,
+    ) -> Result<Option<Option<bool>>> {
+        let (Some(fast), Some(loan)) = (&self.fast, worker) else { return Ok(None) };
+        let mut made = [const { (Vec::new(), Vec::new()) }; 2];
+        let mut known = true;
+        let mut count = |i: usize, most: usize| {
+            let (ids, spans) = &mut made[i];
+            ids.clear();
+            spans.clear();
+            let cut = Cut { most, keep: asks.keep, around: Around::Nothing };
+            let over = cut.encode_offsets((fast, loan), texts[i], (ids, spans), cancel)?;
+            known &= over.is_some();
+            Ok(ids.len() + usize::from(over > Some(0)))
+        };
+        let counts = asks.counts(&mut count)?;
+        if !known {
+            return Ok(None);
+        }
+        let Some(kept) = asks.kept(counts) else { return Ok(Some(None)) };
+        let [first, second] = &mut made;
+        for ((ids, spans), kept) in [first, second].into_iter().zip(kept) {
+            *ids = asks.side(ids, kept).to_vec();
+            *spans = asks.side(spans, 2 * kept).to_vec();
+            fast.trim(ids, spans);
+        }
+        asks.lay(&made, block)?;
+        Ok(Some(Some(counts != kept)))
+    }
+
     /// The row of a pair as the crate makes it, and whether a text was cut.
     fn pair(
         &self,
@@ -208,8 +250,26 @@ impl Asks {
         }
     }
 
-    /// The ids that stay.
-    fn side<'i>(&self, ids: &'i [i32], kept: usize) -> &'i [i32] {
+    /// Appends a row of two texts, of each its ids and their characters.
+    fn lay(&self, texts: &[(Vec<i32>, Vec<i64>); 2], block: &mut Tokens) -> Result<()> {
+        let Tokens { ids, offsets, type_ids, .. } = block;
+        let types = type_ids.as_mut().expect("a block of pairs");
+        let offsets = offsets.as_mut().expect("a block with offsets");
+        for &(part, kind) in &self.frame.0 {
+            let (own, spans) = match part {
+                Part::Token(id) => (&[signed(id)?][..], &[0, 0][..]),
+                Part::First => (&texts[0].0[..], &texts[0].1[..]),
+                Part::Second => (&texts[1].0[..], &texts[1].1[..]),
+            };
+            ids.extend_from_slice(own);
+            offsets.extend_from_slice(spans);
+            types.resize(ids.len(), kind);
+        }
+        Ok(())
+    }
+
+    /// The numbers that stay.
+    fn side<'i, T>(&self, ids: &'i [T], kept: usize) -> &'i [T] {
         match self.keep {
             TruncationDirection::Right => &ids[..kept],
             TruncationDirection::Left => &ids[ids.len() - kept..],

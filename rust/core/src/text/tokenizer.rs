@@ -2,8 +2,8 @@
 //!
 //! This file, `pairs`, `frame` and `recognize` alone name the crate. Its stages are called one by one,
 //! without its rayon and without building its `Encoding`, which holds seven vectors a text of which we
-//! want one. Where characters are asked for, the `Encoding` is built, so that post-processors move the
-//! offsets as they do in Hugging Face's own call.
+//! want one. Where characters are asked for and the fast path does not know them, the `Encoding` is built,
+//! so that post-processors move the offsets as they do in Hugging Face's own call.
 //!
 //! The flag to stop is polled between the words of a text. What the crate does with a text whole
 //! (normalize, split, build the `Encoding`) cannot be interrupted, so a [`LONG`] text goes to a thread
@@ -96,6 +96,56 @@ impl Cut {
     /// The text's ids alone, all of them.
     pub(super) fn of_text(self) -> Self {
         Self { most: usize::MAX, around: Around::Nothing, ..self }
+    }
+
+    /// Appends the ids of `text`, as far as they matter; how many there are too many.
+    fn encode(
+        self,
+        (fast, loan): (&Fast<recognize::Stages>, &mut Loan<'_>),
+        text: &str,
+        ids: &mut Vec<i32>,
+        cancel: &Cancel,
+    ) -> Result<usize> {
+        let first = ids.len();
+        let enough = match self.keep {
+            TruncationDirection::Right => first.saturating_add(self.most).saturating_add(1),
+            TruncationDirection::Left => usize::MAX,
+        };
+        fast.encode(text, loan.scratch(), ids, Stop::new(enough, cancel))?;
+        Ok((ids.len() - first).saturating_sub(self.most))
+    }
+
+    /// Appends the ids that stay and the characters of each, spaces at their ends among them; how many were
+    /// cut. `None` if only the crate knows.
+    pub(super) fn encode_offsets(
+        self,
+        (fast, loan): (&Fast<recognize::Stages>, &mut Loan<'_>),
+        text: &str,
+        (ids, offsets): (&mut Vec<i32>, &mut Vec<i64>),
+        cancel: &Cancel,
+    ) -> Result<Option<usize>> {
+        let (first, place) = (ids.len(), offsets.len());
+        let over = self.encode((fast, loan), text, ids, cancel)?;
+        let walked = match self.keep {
+            TruncationDirection::Right => ids.len() - over,
+            TruncationDirection::Left => ids.len(),
+        };
+        if !fast.spans(text, &ids[first..walked], walked == ids.len(), offsets) {
+            return Ok(None);
+        }
+        self.shorten(over, first, ids);
+        if let TruncationDirection::Left = self.keep {
+            offsets.drain(place..place + 2 * over);
+        }
+        Ok(Some(over))
+    }
+
+    /// Drops `over` of the ids behind `first` from the side that does not stay.
+    fn shorten(self, over: usize, first: usize, ids: &mut Vec<i32>) {
+        match self.keep {
+            TruncationDirection::Right => ids.truncate(ids.len() - over),
+            TruncationDirection::Left => drop(ids.drain(first..first + over)),
+        }
     }
 }
 
@@ -234,7 +284,8 @@ impl Tokenizer {
                 let truncated = match &mut block.offsets {
                     None => self.encode(text, cut, &mut worker, &mut block.ids, cancel)?,
                     Some(offsets) => {
-                        self.encode_offsets(text, cut, &mut block.ids, offsets, cancel)?
+                        let rows = (&mut block.ids, offsets);
+                        self.encode_offsets(text, cut, &mut worker, rows, cancel)?
                     }
                 };
                 if truncated {
@@ -304,17 +355,18 @@ impl Tokenizer {
         &self,
         text: &str,
         cut: Cut,
-        ids: &mut Vec<i32>,
-        offsets: &mut Vec<i64>,
+        worker: &mut Worker<'_>,
+        (ids, offsets): (&mut Vec<i32>, &mut Vec<i64>),
         cancel: &Cancel,
     ) -> Result<bool> {
         if text.len() < LONG {
-            return self.stages.encode_offsets(text, cut, ids, offsets, cancel);
+            return self.stages.encode_offsets(text, cut, worker, (ids, offsets), cancel);
         }
         let (stages, text) = (Arc::clone(&self.stages), text.to_owned());
         let (found, places, truncated) = apart(cancel, move |cancel| {
             let (mut ids, mut offsets) = (Vec::new(), Vec::new());
-            let truncated = stages.encode_offsets(&text, cut, &mut ids, &mut offsets, cancel)?;
+            let (rows, mut worker) = ((&mut ids, &mut offsets), stages.worker());
+            let truncated = stages.encode_offsets(&text, cut, &mut worker, rows, cancel)?;
             Ok((ids, offsets, truncated))
         })?;
         ids.extend(found);
@@ -358,18 +410,34 @@ impl Stages {
     ) -> Result<bool> {
         let after = self.frame(cut).begin(ids);
         let first = ids.len();
-        let enough = match cut.keep {
-            TruncationDirection::Right => first.saturating_add(cut.most).saturating_add(1),
-            TruncationDirection::Left => usize::MAX,
-        };
-        fast.encode(text, loan.scratch(), ids, Stop::new(enough, cancel))?;
-        let over = (ids.len() - first).saturating_sub(cut.most);
-        match cut.keep {
-            TruncationDirection::Right => ids.truncate(ids.len() - over),
-            TruncationDirection::Left => drop(ids.drain(first..first + over)),
-        }
+        let over = cut.encode((fast, loan), text, ids, cancel)?;
+        cut.shorten(over, first, ids);
         push(after, ids);
         Ok(over > 0)
+    }
+
+    /// The same, with the characters of each id; `None`, and nothing, if only the crate knows them.
+    fn encode_offsets_fast(
+        &self,
+        (fast, loan): (&Fast<recognize::Stages>, &mut Loan<'_>),
+        text: &str,
+        cut: Cut,
+        (ids, offsets): (&mut Vec<i32>, &mut Vec<i64>),
+        cancel: &Cancel,
+    ) -> Result<Option<bool>> {
+        let (begun, places) = (ids.len(), offsets.len());
+        let after = self.frame(cut).begin(ids);
+        let first = ids.len();
+        offsets.resize(places + 2 * (first - begun), 0);
+        let Some(over) = cut.encode_offsets((fast, loan), text, (ids, offsets), cancel)? else {
+            ids.truncate(begun);
+            offsets.truncate(places);
+            return Ok(None);
+        };
+        fast.trim(&ids[first..], &mut offsets[places + 2 * (first - begun)..]);
+        push(after, ids);
+        offsets.resize(places + 2 * (ids.len() - begun), 0);
+        Ok(Some(over > 0))
     }
 
     /// The same, by the crate.
@@ -406,10 +474,18 @@ impl Stages {
         &self,
         text: &str,
         cut: Cut,
-        ids: &mut Vec<i32>,
-        offsets: &mut Vec<i64>,
+        worker: &mut Worker<'_>,
+        (ids, offsets): (&mut Vec<i32>, &mut Vec<i64>),
         cancel: &Cancel,
     ) -> Result<bool> {
+        if let (Some(fast), Some(loan)) = (&self.fast, worker) {
+            let rows = (&mut *ids, &mut *offsets);
+            if let Some(truncated) =
+                self.encode_offsets_fast((fast, loan), text, cut, rows, cancel)?
+            {
+                return Ok(truncated);
+            }
+        }
         let pieces = self.tokenize(text, cut, cancel)?;
         cancel.check()?;
         let (encoding, truncated) = caught(|| {

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::fast::Stop;
 use super::tokenizer::{Asked, Tokenizer};
 use crate::{Cancel, Threads};
 
@@ -112,14 +113,51 @@ proptest! {
         texts in texts(),
         max_tokens in prop::option::of(3usize..20),
         special_tokens: bool,
+        offsets: bool,
     ) {
-        let asked = Asked { max_tokens, special_tokens, offsets: false };
+        let asked = Asked { max_tokens, special_tokens, offsets };
         for (fast, slow, engine) in ALL.iter() {
             prop_assert_eq!((fast.engine(), slow.engine()), (*engine, "tokenizers"));
             let ids = |tokenizer: &Tokenizer| {
                 tokenizer.encode_batch(&texts, asked, Threads::ONE, &Cancel::new()).expect("ids")
             };
             prop_assert_eq!(ids(fast), ids(slow));
+        }
+    }
+
+    #[test]
+    fn pairs_of_a_fast_path_are_those_of_its_slow_twin(
+        texts in texts(),
+        max_tokens in prop::option::of(6usize..30),
+        offsets: bool,
+    ) {
+        let asked = Asked { max_tokens, offsets, ..Asked::default() };
+        let others: Vec<&String> = texts.iter().rev().collect();
+        let texts: Vec<&String> = texts.iter().collect();
+        for (fast, slow, _) in ALL.iter() {
+            let row = |tokenizer: &Tokenizer| {
+                tokenizer.encode_pairs(&texts, &others, asked, None, Threads::ONE, &Cancel::new())
+            };
+            prop_assert_eq!(row(fast).expect("rows"), row(slow).expect("rows"));
+        }
+    }
+}
+
+/// Else offsets would be right and nobody would see that they are slow.
+#[test]
+fn characters_of_ordinary_text_are_known_without_the_crate() {
+    let texts =
+        ["the quick brown fox", " the  ring and the other ", "naïve  café, don't \n", "한국어 tö"];
+    for (tokenizer, _, engine) in ALL.iter() {
+        let fast = tokenizer.stages.fast.as_ref().expect("a fast path");
+        // The small Unigram does not know the other characters.
+        for text in texts.into_iter().filter(|text| text.is_ascii() || *engine != "unigram") {
+            let (mut ids, mut spans, mut loan) = (Vec::new(), Vec::new(), fast.lend());
+            let cancel = Cancel::new();
+            let stop = Stop::new(usize::MAX, &cancel);
+            fast.encode(text, loan.scratch(), &mut ids, stop).expect("ids");
+            assert!(fast.spans(text, &ids, true, &mut spans), "{engine}: {text:?} {ids:?}");
+            assert_eq!(spans.len(), 2 * ids.len());
         }
     }
 }

@@ -7,13 +7,11 @@ use std::borrow::Cow;
 use super::classes::{Classes, Classify};
 use super::joins::Joins;
 use super::merges::{Merges, Symbols};
+use super::spans::{Surfaces, Walk};
 use super::split::Pattern;
 use super::words::Words;
-use super::{Scratch, Stages, Stop};
+use super::{AHEAD, Scratch, Stages, Stop};
 use crate::Result;
-
-/// Words that are cut before they are looked up, so that the look-ups do not wait for each other.
-const AHEAD: usize = 32;
 
 /// The model's part of a file, and what stands before it.
 pub(in crate::text) struct ByteModel {
@@ -87,6 +85,19 @@ impl Bytes {
             true => Cow::Borrowed(text),
             false => Cow::Owned(stages.normalize(text)),
         }
+    }
+
+    /// The bytes of each token.
+    pub(super) fn surfaces(model: &ByteModel) -> Option<Surfaces> {
+        Surfaces::new(model.tokens.iter().map(|(token, id)| (&token[..], *id)))
+    }
+
+    /// Walks along `text`, which the normalizer leaves as it is.
+    pub(super) fn walk(&self, text: &str, walk: &mut Walk<'_>) -> Option<()> {
+        if self.prefix_space && !text.starts_with(' ') {
+            walk.give(1, 0)?;
+        }
+        text.chars().enumerate().try_for_each(|(at, c)| walk.give(c.len_utf8(), at))
     }
 
     /// Appends the ids of what the normalizer made.

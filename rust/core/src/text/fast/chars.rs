@@ -39,6 +39,10 @@ pub(in crate::text) trait Stages {
     /// What the normalizer makes of `text`.
     fn normalize(&self, text: &str) -> String;
 
+    /// The characters that the normalizer makes of `text`, each with the number of the one that it comes
+    /// from.
+    fn origins(&self, text: &str) -> Vec<(char, usize)>;
+
     /// The words that the pre-tokenizer cuts `normal` into.
     fn split(&self, normal: &str) -> Vec<String>;
 

@@ -13,12 +13,14 @@ mod joins;
 mod merges;
 mod meta;
 mod pieces;
+mod spans;
 mod split;
 mod trie;
 mod unigram;
 mod wordpiece;
 mod words;
 
+use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard};
 
 use added::Added;
@@ -26,6 +28,7 @@ use bytes::Bytes;
 use cache::{Cache, Place};
 use merges::Symbols;
 use pieces::Pieces;
+use spans::{Surfaces, Walk};
 use unigram::{Best, Unigram};
 use wordpiece::WordPiece;
 
@@ -44,6 +47,9 @@ use crate::{Cancel, Result, parallel};
 /// Ids between two looks at the flag to stop: well below a millisecond of work.
 const POLL: usize = 4096;
 
+/// Words that are cut before they are looked up, so that the look-ups do not wait for each other.
+const AHEAD: usize = 32;
+
 /// The most caches that are kept while nobody uses them.
 const KEPT: usize = 16;
 
@@ -57,7 +63,28 @@ pub(super) struct Fast<S> {
     lane: Lane,
     raw: Option<Added>,
     normalized: Option<Added>,
+    /// Unless only the crate knows the characters of ids.
+    spans: Option<Spans>,
     scratches: Mutex<Vec<Scratch>>,
+}
+
+/// What it takes to know the characters of each id.
+#[derive(Debug)]
+struct Spans {
+    surfaces: Surfaces,
+    ends: Ends,
+}
+
+/// What a post-processor does to spaces at the ends of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Nothing: they are among the token's characters.
+    Kept,
+    /// They are none of them.
+    Trimmed {
+        /// But for a single one, since it was put before the text.
+        prefix_space: bool,
+    },
 }
 
 /// The added tokens of a file.
@@ -170,33 +197,52 @@ impl<'c> Stop<'c> {
 impl<S: Stages> Fast<S> {
     /// A WordPiece behind `stages`, which treat each character by itself.
     pub(super) fn word_piece(stages: S, vocabulary: &Vocabulary, tokens: Tokens) -> Option<Self> {
-        let lane = Lane::WordPiece(Box::new(WordPiece::new(&stages, vocabulary)?));
-        Self::new(stages, lane, tokens)
+        let lane = WordPiece::new(&stages, vocabulary)?;
+        let surfaces = lane.surfaces(vocabulary);
+        Self::new(stages, Lane::WordPiece(Box::new(lane)), tokens, surfaces)
     }
 
     /// A byte-level BPE.
     pub(super) fn bytes(stages: S, model: &ByteModel, tokens: Tokens) -> Option<Self> {
-        Self::new(stages, Lane::Bytes(Box::new(Bytes::new(model))), tokens)
+        let surfaces = Bytes::surfaces(model);
+        Self::new(stages, Lane::Bytes(Box::new(Bytes::new(model))), tokens, surfaces)
     }
 
     /// A Unigram behind a normalizer that takes grapheme by grapheme.
     pub(super) fn unigram(stages: S, model: UnigramModel, tokens: Tokens) -> Option<Self> {
+        let surfaces = Unigram::surfaces(&model);
         let lane = Lane::Unigram(Box::new(Unigram::new(&stages, model)?));
-        Self::new(stages, lane, tokens)
+        Self::new(stages, lane, tokens, surfaces)
     }
 
     /// A BPE of SentencePiece.
     pub(super) fn pieces(stages: S, model: &PieceModel, tokens: Tokens) -> Option<Self> {
-        Self::new(stages, Lane::Pieces(Box::new(Pieces::new(model))), tokens)
+        let surfaces = Pieces::surfaces(model);
+        Self::new(stages, Lane::Pieces(Box::new(Pieces::new(model))), tokens, surfaces)
     }
 
-    fn new(stages: S, lane: Lane, Tokens { raw, normalized }: Tokens) -> Option<Self> {
+    fn new(
+        stages: S,
+        lane: Lane,
+        Tokens { raw, normalized }: Tokens,
+        surfaces: Option<Surfaces>,
+    ) -> Option<Self> {
         let added = |tokens: Vec<(String, Rule)>| match tokens.is_empty() {
             true => Some(None),
             false => Added::new(tokens).map(Some),
         };
         let (raw, normalized) = (added(raw)?, added(normalized)?);
-        Some(Self { stages, lane, raw, normalized, scratches: Mutex::default() })
+        let spans = surfaces.map(|surfaces| Spans { surfaces, ends: Ends::Kept });
+        Some(Self { stages, lane, raw, normalized, spans, scratches: Mutex::default() })
+    }
+
+    /// The same before a post-processor that does this to spaces at the ends of tokens; `None` if that is
+    /// not known.
+    pub(super) fn before(mut self, ends: Option<Ends>) -> Self {
+        let spells = matches!(self.lane, Lane::Bytes(_));
+        let ends = ends.filter(|&ends| ends == Ends::Kept || spells);
+        self.spans = self.spans.zip(ends).map(|(spans, ends)| Spans { ends, ..spans });
+        self
     }
 
     /// What the family is called.
@@ -299,6 +345,56 @@ impl<S: Stages> Fast<S> {
                     }),
                 }
             }
+        }
+    }
+
+    /// Appends the first character of each of `ids`, which `text` begins with, and the one after the last;
+    /// false, and nothing, if only the crate knows them. `all`: the text has no more.
+    pub(super) fn spans(&self, text: &str, ids: &[i32], all: bool, spans: &mut Vec<i64>) -> bool {
+        let Some(Spans { surfaces, .. }) = &self.spans else { return false };
+        let first = spans.len();
+        let mut walk = Walk::new(ids, surfaces, spans);
+        let along = self.walk(text, &mut walk);
+        let done = walk.is_done() && (along.is_some() || !all);
+        if !done {
+            spans.truncate(first);
+        }
+        done
+    }
+
+    /// Walks along a text without added tokens, until nobody takes its characters.
+    fn walk(&self, text: &str, walk: &mut Walk<'_>) -> Option<()> {
+        let holds = |tokens: &Option<Added>, text: &str| {
+            tokens.as_ref().is_some_and(|tokens| !tokens.absent(text))
+        };
+        let normal = match &self.lane {
+            _ if text.is_empty() => return Some(()), // nothing is put before nothing
+            _ if holds(&self.raw, text) => return walk.astray(),
+            Lane::WordPiece(lane) => {
+                self.normalized.as_ref().map(|_| lane.normalize(text, &self.stages))
+            }
+            Lane::Unigram(lane) => {
+                self.normalized.as_ref().map(|_| lane.normalize(text, &self.stages))
+            }
+            Lane::Pieces(lane) => self.normalized.as_ref().map(|_| lane.normalize(text)),
+            Lane::Bytes(lane) => Some(lane.normalize(text, &self.stages)),
+        };
+        if normal.as_ref().is_some_and(|normal| holds(&self.normalized, normal)) {
+            return walk.astray();
+        }
+        match &self.lane {
+            Lane::WordPiece(lane) => lane.walk(text, &self.stages, walk),
+            Lane::Unigram(lane) => lane.walk(text, &self.stages, walk),
+            Lane::Pieces(lane) => lane.walk(text, walk),
+            Lane::Bytes(_) if matches!(normal, Some(Cow::Owned(_))) => walk.astray(),
+            Lane::Bytes(lane) => lane.walk(text, walk),
+        }
+    }
+
+    /// Moves `spans` of `ids` as the post-processor does.
+    pub(super) fn trim(&self, ids: &[i32], spans: &mut [i64]) {
+        if let Some(Spans { surfaces, ends: Ends::Trimmed { prefix_space } }) = &self.spans {
+            surfaces.trim(ids, spans, *prefix_space);
         }
     }
 }

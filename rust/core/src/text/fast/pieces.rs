@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use super::merges::Merges;
 use super::meta::SPACE;
+use super::spans::{Surfaces, Walk};
 use super::words::Words;
-use super::{Scratch, Stop};
+use super::{AHEAD, Scratch, Stop};
 use crate::Result;
 
 /// When a mark is put before text.
@@ -21,6 +22,18 @@ pub(in crate::text) enum Before {
     Unmarked,
     /// Where it begins with none, and nothing of the text comes before it.
     First,
+}
+
+impl Before {
+    /// Whether a mark is put before `text`, which `begins` the whole or does not.
+    fn holds(self, text: &str, begins: bool) -> bool {
+        let unmarked = !text.starts_with([' ', '\u{2581}']);
+        match self {
+            Self::Never => false,
+            Self::Unmarked => unmarked,
+            Self::First => unmarked && begins,
+        }
+    }
 }
 
 /// The model's part of a file, and how text is cut into words.
@@ -91,6 +104,29 @@ impl Pieces {
         pieces
     }
 
+    /// The bytes of each token. `None` if merges make tokens that stand for a byte otherwise.
+    pub(super) fn surfaces(model: &PieceModel) -> Option<Surfaces> {
+        let tokens = model.tokens.iter().map(|(token, id)| (token.as_bytes(), *id));
+        let bytes = model.bytes.as_ref().map_or(&[][..], |bytes| bytes);
+        if model.merges.iter().any(|(_, made)| bytes.contains(made)) {
+            return None;
+        }
+        let surfaces = Surfaces::new(tokens)?.with(model.unknown, 0);
+        Some(bytes.iter().fold(surfaces, |surfaces, &byte| surfaces.with(byte, 1)))
+    }
+
+    /// Walks along `text`.
+    pub(super) fn walk(&self, text: &str, walk: &mut Walk<'_>) -> Option<()> {
+        let splitter = self.splitter.is_some_and(|before| before.holds(text, true));
+        if self.normalizer.unwrap_or(splitter) {
+            walk.give(SPACE.len(), 0)?;
+        }
+        text.chars().enumerate().try_for_each(|(at, c)| match c {
+            ' ' => walk.give(SPACE.len(), at),
+            _ => walk.give(c.len_utf8(), at),
+        })
+    }
+
     /// What the normalizer makes of `text`.
     pub(super) fn normalize<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self.normalizer {
@@ -115,12 +151,7 @@ impl Pieces {
         let Some(before) = self.splitter else {
             return self.words(normal, scratch, ids, stop);
         };
-        let unmarked = !normal.starts_with([' ', '\u{2581}']);
-        let before = match before {
-            Before::Never => false,
-            Before::Unmarked => unmarked,
-            Before::First => unmarked && begins,
-        };
+        let before = before.holds(normal, begins);
         let mut marked = std::mem::take(&mut scratch.text);
         marked.clear();
         mark(normal, before, &mut marked);
@@ -136,14 +167,21 @@ impl Pieces {
         ids: &mut Vec<i32>,
         stop: &mut Stop<'_>,
     ) -> Result<()> {
-        let mut at = 0;
+        let (mut at, mut ends) = (0, [0; AHEAD]);
         while at < text.len() {
             if ids.len() >= stop.at && stop.reached(ids.len())? {
                 return Ok(());
             }
-            let end = self.end(text, at);
-            self.word(&text[at..end], scratch, ids);
-            at = end;
+            let (mut count, mut end) = (0, at);
+            while count < AHEAD && end < text.len() {
+                end = self.end(text, end);
+                ends[count] = end;
+                count += 1;
+            }
+            for &end in &ends[..count] {
+                self.word(&text[at..end], scratch, ids);
+                at = end;
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::chars::{Chars, SPELLED, char_len, spelled};
 use super::meta::{Meta, SPACE};
+use super::spans::{Surfaces, Walk};
 use super::trie::Trie;
 use super::{Scratch, Stages, Stop};
 use crate::Result;
@@ -88,6 +89,56 @@ impl Unigram {
         Some(Self { trie, scores, unknown, unknown_score, bytes, meta, plain, chars })
     }
 
+    /// The bytes of each piece; of those that stand for what is unknown they depend on the text.
+    pub(super) fn surfaces(model: &UnigramModel) -> Option<Surfaces> {
+        let pieces = model.pieces.iter().map(|(piece, _)| piece.as_bytes()).zip(0..);
+        let unknown = model.bytes.iter().flatten().chain([&model.unknown]);
+        Some(unknown.fold(Surfaces::new(pieces)?, |surfaces, &id| surfaces.with(id, 0)))
+    }
+
+    /// Walks along `text`.
+    pub(super) fn walk(&self, text: &str, stages: &impl Stages, walk: &mut Walk<'_>) -> Option<()> {
+        let mut within = false;
+        let mut give = |c: char, at: usize, walk: &mut Walk<'_>| {
+            let begins = !std::mem::replace(&mut within, true);
+            let marked = matches!(c, ' ' | '\u{2581}');
+            match self.meta {
+                Meta::Split if c.is_whitespace() => {
+                    within = false;
+                    return Some(());
+                }
+                Meta::Split | Meta::Mark { before: true } if begins && !marked => {
+                    walk.give(SPACE.len(), at)?;
+                }
+                _ => {}
+            }
+            walk.give(if c == ' ' { SPACE.len() } else { c.len_utf8() }, at)
+        };
+        if !text.chars().all(|c| self.is_plain(c) || self.stays(c, stages)) {
+            let mut origins = stages.origins(text).into_iter();
+            return origins.try_for_each(|(c, at)| give(c, at, walk));
+        }
+        for (at, c) in text.chars().enumerate() {
+            match self.is_plain(c) {
+                true => give(c, at, walk)?,
+                false => {
+                    let made = self.known(c, stages).becomes?;
+                    made.into_iter().filter(|&c| c != '\0').try_for_each(|c| give(c, at, walk))?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn is_plain(&self, c: char) -> bool {
+        c.is_ascii() && self.plain[c as usize]
+    }
+
+    /// Whether something becomes of `c`, whatever stands beside it.
+    fn stays(&self, c: char, stages: &impl Stages) -> bool {
+        self.known(c, stages).becomes.is_some_and(|[first, ..]| first != '\0')
+    }
+
     /// What the normalizer makes of `text`.
     pub(super) fn normalize<'t>(&self, text: &'t str, stages: &impl Stages) -> Cow<'t, str> {
         if text.bytes().all(|b| self.plain[usize::from(b)]) {
@@ -103,7 +154,7 @@ impl Unigram {
     /// Appends what the normalizer makes of `text`; `None` if a character depends on its neighbours.
     fn spell_out(&self, text: &str, stages: &impl Stages, out: &mut String) -> Option<()> {
         for c in text.chars() {
-            match c.is_ascii() && self.plain[c as usize] {
+            match self.is_plain(c) {
                 true => out.push(c),
                 false => out.extend(self.known(c, stages).becomes?.iter().filter(|&&c| c != '\0')),
             }

@@ -9,8 +9,9 @@
 use std::borrow::Cow;
 
 use super::chars::{self, Chars, Fate, Stages};
+use super::spans::{Surfaces, Walk};
 use super::words::{Key, SHORT, Words, number};
-use super::{Scratch, Stop};
+use super::{AHEAD, Scratch, Stop};
 use crate::Result;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -24,9 +25,6 @@ const SPACE: Class = -1;
 const WORD: Class = -2;
 /// ... the run that it is in takes the slow lane.
 const OTHER: Class = -3;
-
-/// Words that are cut before they are looked up, so that the look-ups do not wait for each other.
-const AHEAD: usize = 32;
 
 /// A word of the fast lane, empty or not, and what ends it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -144,6 +142,40 @@ impl WordPiece {
         if end >= 0 {
             ids.push(end);
         }
+    }
+
+    /// The bytes of each token. `None` if the unknown token could be a word, too.
+    pub(super) fn surfaces(&self, vocabulary: &Vocabulary) -> Option<Surfaces> {
+        let Vocabulary { tokens, prefix, unknown, .. } = vocabulary;
+        let mark = |c: char| c.is_ascii() && self.classes[c as usize] >= 0;
+        let mut names = tokens.iter().filter(|(_, id)| id == unknown).map(|(token, _)| token);
+        if !names.all(|name| name.chars().count() > 1 && name.contains(mark)) {
+            return None;
+        }
+        let tokens = tokens.iter().map(|(token, id)| (token.as_bytes(), *id));
+        Some(Surfaces::new(tokens)?.of_words(prefix.len(), *unknown))
+    }
+
+    /// Walks along `text`.
+    pub(super) fn walk(&self, text: &str, stages: &impl Stages, walk: &mut Walk<'_>) -> Option<()> {
+        for (at, c) in text.chars().enumerate() {
+            match self.chars.get(c, |c| chars::fate(c, stages)) {
+                Fate::Keep(c) => walk.give(c.len_utf8(), at)?,
+                Fate::Spell(chars) => {
+                    let chars = chars.into_iter().filter(|&c| c != '\0');
+                    walk.give(chars.map(char::len_utf8).sum(), at)?;
+                }
+                Fate::Alone(c) => {
+                    walk.end_word()?;
+                    walk.give(c.len_utf8(), at)?;
+                    walk.end_word()?;
+                }
+                Fate::Break => walk.end_word()?,
+                Fate::Drop => {}
+                Fate::Odd => return walk.astray(),
+            }
+        }
+        walk.end_word()
     }
 
     /// What the normalizer makes of `text`.

@@ -7,6 +7,8 @@ mod sentencepiece;
 
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::tokenizer::normalizer::Range;
 use tokenizers::{
     Model, ModelWrapper, NormalizedString, Normalizer, OffsetReferential, OffsetType,
     PreTokenizedString, PreTokenizer,
@@ -15,7 +17,7 @@ use unicode_normalization_alignments::char::canonical_combining_class;
 use unicode_normalization_alignments::{IsNormalized, is_nfc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::text::fast::{self, Fast, Rule, Tokens, Vocabulary};
+use crate::text::fast::{self, Ends, Fast, Rule, Tokens, Vocabulary};
 
 /// The crate's own stages before the model, for what a fast path does not do itself.
 #[derive(Debug)]
@@ -30,11 +32,22 @@ impl fast::Stages for Stages {
         if let Some(NormalizerWrapper::Precompiled(map)) = &self.normalizer {
             return map.normalize_string(text);
         }
-        let mut normal = NormalizedString::from(text);
-        if let Some(normalizer) = &self.normalizer {
-            normalizer.normalize(&mut normal).expect("the normalizers recognised never fail");
-        }
-        normal.get().to_owned()
+        self.normalized(text).get().to_owned()
+    }
+
+    fn origins(&self, text: &str) -> Vec<(char, usize)> {
+        let normal = self.normalized(text);
+        let (mut ends, mut number) =
+            (text.char_indices().skip(1).map(|(end, _)| end).peekable(), 0);
+        let mut origin = |(at, c): (usize, char)| {
+            let bytes = normal.convert_offsets(Range::Normalized(at..at + c.len_utf8()));
+            let start = bytes.expect("a character comes from somewhere").start;
+            while ends.next_if(|&end| end <= start).is_some() {
+                number += 1;
+            }
+            (c, number)
+        };
+        normal.get().char_indices().map(&mut origin).collect()
     }
 
     fn split(&self, normal: &str) -> Vec<String> {
@@ -61,8 +74,48 @@ impl fast::Stages for Stages {
     }
 }
 
+impl Stages {
+    fn normalized(&self, text: &str) -> NormalizedString {
+        let mut normal = NormalizedString::from(text);
+        if let Some(normalizer) = &self.normalizer {
+            normalizer.normalize(&mut normal).expect("the normalizers recognised never fail");
+        }
+        normal
+    }
+}
+
 /// The fast path of a tokenizer, which was read from `json`; `None` if the crate must do the work.
 pub(super) fn recognize(all: &tokenizers::Tokenizer, json: &str) -> Option<Fast<Stages>> {
+    Some(family(all, json)?.before(ends(all.get_post_processor())))
+}
+
+/// What a post-processor does to spaces at the ends of tokens; `None` if that is not known.
+fn ends(processor: Option<&PostProcessorWrapper>) -> Option<Ends> {
+    let trimmed = |trims: bool, prefix_space: bool| match trims {
+        true => Ends::Trimmed { prefix_space },
+        false => Ends::Kept,
+    };
+    match processor {
+        None | Some(PostProcessorWrapper::Bert(_) | PostProcessorWrapper::Template(_)) => {
+            Some(Ends::Kept)
+        }
+        Some(PostProcessorWrapper::Roberta(p)) => Some(trimmed(p.trim_offsets, p.add_prefix_space)),
+        Some(PostProcessorWrapper::ByteLevel(p)) => {
+            Some(trimmed(p.trim_offsets, p.add_prefix_space))
+        }
+        // Whoever trims must do so before others add their tokens.
+        Some(PostProcessorWrapper::Sequence(all)) => match all.as_ref() {
+            [] => Some(Ends::Kept),
+            [first, rest @ ..] => {
+                let keeps = |p: &PostProcessorWrapper| ends(Some(p)) == Some(Ends::Kept);
+                ends(Some(first)).filter(|_| rest.iter().all(keeps))
+            }
+        },
+    }
+}
+
+/// The fast path of its model and what stands before it.
+fn family(all: &tokenizers::Tokenizer, json: &str) -> Option<Fast<Stages>> {
     let tokens = added(all)?;
     let stages = Stages {
         normalizer: all.get_normalizer().cloned(),
