@@ -38,7 +38,7 @@ from magnetite.evaluate import Beir, mean, score
 from magnetite.evaluate.metrics import check_installed
 from magnetite.evaluate.retrieve import retrieve
 from magnetite.learn.export import graph, int8
-from magnetite.text import pack
+from magnetite.text import Tokens, pack
 
 MEASURE = "nDCG@10"
 ROUNDS = 5
@@ -161,7 +161,7 @@ def quantize(
             raise ValueError(f"{name} {figures[0].verdict}; nothing was written")
         said = {
             "chosen": chosen,
-            "cpu": cpu_name(),
+            "cpu": _cpu_name(),
             "texts": len(compared),
             "judged": f"{data.name}/{data.split}",
             "ndcg": fp32() if any(one.loss is not None for one in figures) else None,
@@ -303,7 +303,7 @@ def race(sessions: Mapping[str, Session], batches: Sequence[Cells]) -> dict[str,
     return seconds
 
 
-def _apart(session: Session, tokens: Any) -> float:  # noqa: ANN401 - Tokens, untyped by the stub
+def _apart(session: Session, tokens: Tokens) -> float:
     """Return how far texts alone are from the same in one batch: the largest coordinate."""
     widths = np.maximum(np.diff(tokens.starts), 1)
     rows = np.arange(len(widths))
@@ -338,7 +338,7 @@ def _seal(source: Artifact, trial: Artifact | None, said: dict[str, Any], out: P
     return Artifact.seal(out, fill)
 
 
-def cpu_name() -> str:
+def _cpu_name() -> str:
     """Return what this machine's processor calls itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
