@@ -98,7 +98,7 @@ def test_the_verbs_say_what_was_sealed_and_verify_it(save, tmp_path):
     run = CliRunner().invoke
     folder, out = str(save()), str(tmp_path / "out")
     done = run(cli.main, ["export", folder, "-o", out], catch_exceptions=False)
-    assert done.output.strip().endswith("sealed, cross-encoder")
+    assert done.output.strip().endswith("sealed, cross-encoder, fp32")
     done = run(cli.main, ["verify", out, "--json"], catch_exceptions=False)
     assert done.exit_code == 0
     assert json.loads(done.output)["ok"]

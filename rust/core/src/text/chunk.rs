@@ -121,7 +121,8 @@ impl Document<'_> {
     fn chunk(mut self, number: usize, chunks: &mut Chunks) -> Result<()> {
         self.shorten_prefix()?;
         chunks.prefixes.push(self.row.chars().count() as i64);
-        let room = self.windows.max_tokens.saturating_sub(self.count(0..0)?) * TOKEN;
+        let most = self.windows.max_tokens;
+        let room = most.saturating_sub(self.count(0..0)?) * TOKEN;
         let mut parts = self.parts(room)?;
         let mut chars = Chars { text: self.text, byte: 0, char: 0 };
         let (mut at, mut done) = (0, 0);
@@ -136,14 +137,17 @@ impl Document<'_> {
                 self.cut_part(&mut parts, at, number)?;
                 continue;
             }
+            let mut tokens = None;
             if let Some(sooner) = sentence_end(&parts, at, done, end, room) {
-                end = sooner;
+                // Less text may have more ids: what goes may have made all of it one unknown word.
+                tokens = Some(self.count(span(&parts, at, sooner))?).filter(|&n| n <= most);
+                end = if tokens.is_some() { sooner } else { end };
             }
             let range = span(&parts, at, end);
             let start = chars.seek(range.start);
             chunks.documents.push(number as i64);
             chunks.spans.extend([start, start + chars.until(range.end)]);
-            chunks.tokens.push(self.count(range)? as i64);
+            chunks.tokens.push(tokens.map_or_else(|| self.count(range), Ok)? as i64);
             if end == parts.len() {
                 return Ok(());
             }
