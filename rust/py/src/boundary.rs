@@ -15,6 +15,9 @@ use crate::errors::to_python;
 const POLL: Duration = Duration::from_millis(20);
 /// Below this many multiplications work is over before another thread has woken up.
 const BRIEF: usize = 4 << 20;
+/// From this many on a thread costs nothing, and has a heap of its own: buffers that lie between the
+/// interpreter's objects made exact search a quarter slower in some processes.
+const LONG: usize = 1 << 30;
 
 /// Runs `work` without the interpreter, on a thread of its own, while this one polls Ctrl-C.
 ///
@@ -75,7 +78,7 @@ where
     }
 }
 
-/// Runs `work`, of about so many `multiplications`, with the threads that they are worth.
+/// Runs `work`, of about so many `multiplications`, by the door and with the threads that they are worth.
 pub(crate) fn enter_by_work<T, F>(
     py: Python<'_>,
     multiplications: usize,
@@ -91,7 +94,8 @@ where
         false => Threads::resolve(threads),
     };
     let threads = threads.map_err(to_python)?;
-    enter_here(py, |cancel| work(threads, cancel))
+    let work = |cancel: &Cancel| work(threads, cancel);
+    if multiplications < LONG { enter_here(py, work) } else { enter(py, work) }
 }
 
 /// Borrowed float32 rows in C order; do not write to the array during the call.
