@@ -71,6 +71,11 @@ impl Threads {
         }
     }
 
+    /// One thread for `little` work, whatever was asked for; else as `resolve`.
+    pub fn resolve_but_for(little: bool, asked: Option<usize>) -> Result<Self> {
+        if little { Self::said(asked).map(|_| Self::ONE) } else { Self::resolve(asked) }
+    }
+
     /// The number.
     pub fn get(self) -> usize {
         self.0.get()
@@ -130,12 +135,10 @@ impl Threads {
 
     /// Runs `work` on the calling thread and on as many others as `count` blocks keep busy.
     fn beside(self, count: usize, cancel: &Cancel, work: impl Fn() + Sync) {
-        let Some(others) = NonZeroUsize::new(self.get().min(count).saturating_sub(1)) else {
-            return work();
-        };
-        let shares = Shares { open: AtomicUsize::new(others.get()), caller: thread::current() };
+        let others = self.get().min(count) - 1;
+        let shares = Shares { open: AtomicUsize::new(others), caller: thread::current() };
         pool(self.0).in_place_scope(|scope| {
-            for _ in 0..others.get() {
+            for _ in 0..others {
                 scope.spawn(|_| {
                     let _share = Share(&shares);
                     work();
@@ -147,14 +150,17 @@ impl Threads {
         });
     }
 
-    /// `one` of each of `count` items.
-    fn each<I: Iterator<Item: Send> + Send>(
+    /// `one` of each of the `items`.
+    fn each<I: ExactSizeIterator<Item: Send> + Send>(
         self,
-        count: usize,
+        mut items: I,
         cancel: &Cancel,
-        items: I,
         one: impl Fn(I::Item) -> Result<()> + Sync,
     ) -> Result<()> {
+        let count = items.len();
+        if self == Self::ONE || count <= 1 {
+            return items.try_for_each(one);
+        }
         let items = Mutex::new(items);
         let taken = |_| {
             let item = locked(&items).next();
@@ -183,11 +189,7 @@ impl Threads {
             cancel.check()?;
             work(i * block, chunk)
         };
-        if self == Self::ONE || data.len() <= width * block {
-            return data.chunks_mut(width * block).enumerate().try_for_each(one);
-        }
-        let chunks = data.chunks_mut(width * block).enumerate();
-        self.each(chunks.len(), cancel, chunks, one)
+        self.each(data.chunks_mut(width * block).enumerate(), cancel, one)
     }
 
     /// As [`Threads::chunks_mut`] over two runs of numbers, of `widths` each an item.
@@ -211,11 +213,7 @@ impl Threads {
             work(i * block, a, b)
         };
         let (a_width, b_width) = (widths.0 * block, widths.1 * block);
-        let pairs = a.chunks_mut(a_width).zip(b.chunks_mut(b_width)).enumerate();
-        if self == Self::ONE || pairs.len() <= 1 {
-            return pairs.into_iter().try_for_each(one);
-        }
-        self.each(pairs.len(), cancel, pairs, one)
+        self.each(a.chunks_mut(a_width).zip(b.chunks_mut(b_width)).enumerate(), cancel, one)
     }
 }
 

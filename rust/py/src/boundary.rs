@@ -89,11 +89,7 @@ where
     T: Send,
     F: FnOnce(Threads, &Cancel) -> Result<T> + Send,
 {
-    let threads = match multiplications < BRIEF {
-        true => Threads::said(threads).map(|_| Threads::ONE),
-        false => Threads::resolve(threads),
-    };
-    let threads = threads.map_err(to_python)?;
+    let threads = Threads::resolve_but_for(multiplications < BRIEF, threads).map_err(to_python)?;
     let work = |cancel: &Cancel| work(threads, cancel);
     if multiplications < LONG { enter_here(py, work) } else { enter(py, work) }
 }

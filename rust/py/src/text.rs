@@ -248,10 +248,7 @@ fn write(
     }
     let order = |_| PyTypeError::new_err("out must be two int64 arrays in C order");
     let (ids, mask) = (ids.as_slice_mut().map_err(order)?, mask.as_slice_mut().map_err(order)?);
-    let threads = match ids.len() < FEW_CELLS {
-        true => Threads::ONE,
-        false => Threads::resolve(threads).map_err(to_python)?,
-    };
+    let threads = Threads::resolve_but_for(ids.len() < FEW_CELLS, threads).map_err(to_python)?;
     enter_here(py, |cancel| rows.write(ids, mask, shape.1, threads, cancel))
 }
 
