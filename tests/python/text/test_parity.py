@@ -145,27 +145,27 @@ FAMILIES = {
 """The fast paths, and the files that take them."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_ids_equal_hugging_face_on_a_hundred_thousand_random_strings_a_family(shared, family):
+def assert_equal(folder, family, strings, *, first_seed=0, offsets=False):
+    """So many random strings, shared out among a family's files, have Hugging Face's tokens."""
     names = FAMILIES[family]
-    for seed, name in enumerate(names):
-        pair = Pair(read_json(shared / "tokenizers" / name))
+    for seed, name in enumerate(names, first_seed):
+        pair = Pair(read_json(folder / name))
         assert pair.ours.engine == family
-        for block in range(100_000 // (BLOCK * len(names)) + 1):
-            text = pair.difference(random_texts(seed, block, pair.added))
+        for block in range(strings // (BLOCK * len(names)) + 1):
+            text = pair.difference(random_texts(seed, block, pair.added), offsets=offsets)
             assert text is None, f"{name}, seed {seed}, block {block}: {text!a}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
+def test_ids_equal_hugging_face_on_a_hundred_thousand_random_strings_a_family(shared, family):
+    assert_equal(shared / "tokenizers", family, 100_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_offsets_equal_hugging_face_on_thousands_of_random_strings_a_family(shared, family):
-    names = FAMILIES[family]
-    for seed, name in enumerate(names):
-        pair = Pair(read_json(shared / "tokenizers" / name))
-        for block in range(6_000 // (BLOCK * len(names)) + 1):
-            text = pair.difference(random_texts(100 + seed, block, pair.added), offsets=True)
-            assert text is None, f"{name}, seed {100 + seed}, block {block}: {text!a}"
+    assert_equal(shared / "tokenizers", family, 6_000, first_seed=100, offsets=True)
 
 
 def main() -> int:

@@ -110,16 +110,9 @@ impl Tokenizer {
         };
         let counts = asks.counts(&mut count)?;
         let Some(kept) = asks.kept(counts) else { return Ok(None) };
-        let Tokens { ids, type_ids, .. } = block;
-        let types = type_ids.as_mut().expect("a block of pairs");
-        for &(part, kind) in &asks.frame.0 {
-            match part {
-                Part::Token(id) => ids.push(signed(id)?),
-                Part::First => ids.extend_from_slice(asks.side(&buffers[0], kept[0])),
-                Part::Second => ids.extend_from_slice(asks.side(&buffers[1], kept[1])),
-            }
-            types.resize(ids.len(), kind);
-        }
+        let [first, second] = &*buffers;
+        let texts = [asks.side(first, kept[0]), asks.side(second, kept[1])];
+        asks.lay(texts.map(|ids| (ids, &[][..])), block)?;
         Ok(Some(counts != kept))
     }
 
@@ -185,7 +178,7 @@ impl Stages {
             *spans = asks.side(spans, 2 * kept).to_vec();
             fast.trim(ids, spans);
         }
-        asks.lay(&made, block)?;
+        asks.lay(made.each_ref().map(|(ids, spans)| (&ids[..], &spans[..])), block)?;
         Ok(Some(Some(counts != kept)))
     }
 
@@ -250,19 +243,20 @@ impl Asks {
         }
     }
 
-    /// Appends a row of two texts, of each its ids and their characters.
-    fn lay(&self, texts: &[(Vec<i32>, Vec<i64>); 2], block: &mut Tokens) -> Result<()> {
+    /// Appends a row of two texts, of each its ids and their characters, if the block has those.
+    fn lay(&self, [first, second]: [(&[i32], &[i64]); 2], block: &mut Tokens) -> Result<()> {
         let Tokens { ids, offsets, type_ids, .. } = block;
         let types = type_ids.as_mut().expect("a block of pairs");
-        let offsets = offsets.as_mut().expect("a block with offsets");
         for &(part, kind) in &self.frame.0 {
             let (own, spans) = match part {
                 Part::Token(id) => (&[signed(id)?][..], &[0, 0][..]),
-                Part::First => (&texts[0].0[..], &texts[0].1[..]),
-                Part::Second => (&texts[1].0[..], &texts[1].1[..]),
+                Part::First => first,
+                Part::Second => second,
             };
             ids.extend_from_slice(own);
-            offsets.extend_from_slice(spans);
+            if let Some(offsets) = offsets {
+                offsets.extend_from_slice(spans);
+            }
             types.resize(ids.len(), kind);
         }
         Ok(())
