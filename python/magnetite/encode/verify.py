@@ -122,11 +122,16 @@ def largest_difference(encoder: Encoder, golden: Golden) -> float:
 
 def golden_cosine(encoder: Encoder, golden: Golden) -> float:
     """Return the smallest cosine between `golden` and what `encoder` gives; 0 to a zero vector."""
-    vectors = _again(encoder, golden).astype(np.float64)
-    wanted = golden.vectors.astype(np.float64)
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted, axis=1)
-    dots = (vectors * wanted).sum(1)
-    return float(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).min())
+    return float(cosines(_again(encoder, golden), golden.vectors).min())
+
+
+def cosines(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the cosine of each row of one and that of the other; 0 to a zero vector."""
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    dots: NDArray[np.float64] = (a * b).sum(1)
+    near: NDArray[np.float64] = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+    return near
 
 
 def _again(encoder: Encoder, golden: Golden) -> NDArray[np.float32]:

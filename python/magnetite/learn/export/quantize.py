@@ -32,8 +32,8 @@ from magnetite.encode.artifact import (
 from magnetite.encode.engines import BATCH_TOKENS
 from magnetite.encode.golden import Golden
 from magnetite.encode.quantization import LEAST_SPEED, Figures, choose
-from magnetite.encode.session import Cells, Session, Vectors
-from magnetite.encode.verify import golden_cosine, scale
+from magnetite.encode.session import Cells, Session
+from magnetite.encode.verify import cosines, golden_cosine, scale
 from magnetite.evaluate import Beir, mean, score
 from magnetite.evaluate.metrics import check_installed
 from magnetite.evaluate.retrieve import retrieve
@@ -273,18 +273,18 @@ def measure(
     graphs = {"": source.graph} | {name: trial.graph for name, trial in trials.items()}
     seconds = race({name: Session(path, 1) for name, path in graphs.items()}, batches)
     rows = np.argsort(lengths, kind="stable")[:: max(1, len(lengths) // COMPANY)]
-    wanted_vectors = _unit(encoder.encode(texts, show_progress=False))
+    wanted_vectors = encoder.encode(texts, show_progress=False)
     found = []
     for name, trial in trials.items():
-        vectors = _unit(Encoder(trial, threads=1).encode(texts, show_progress=False))
-        cosines = (vectors * wanted_vectors).sum(1)
+        vectors = Encoder(trial, threads=1).encode(texts, show_progress=False)
+        near = cosines(vectors, wanted_vectors)
         ratios = (a / b for a, b in zip(seconds[""], seconds[name], strict=True))
         figures = Figures(
             name=name,
             speed=round(statistics.median(ratios), 3),
             apart=_apart(Session(trial.graph, 1), encoder.tokenize([texts[row] for row in rows])),
-            cosine=float(cosines.min()),
-            mean_cosine=float(cosines.mean()),
+            cosine=float(near.min()),
+            mean_cosine=float(near.mean()),
         )
         found.append(figures)
     return found
@@ -310,12 +310,6 @@ def _apart(session: Session, tokens: Tokens) -> float:
     together = session.run(*tokens.fill(rows, int(widths.max())))
     alone = [session.run(*tokens.fill(rows[row : row + 1], int(widths[row]))) for row in rows]
     return graph.largest(np.concatenate(alone) - together) / scale(together)
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit
 
 
 def _ndcg(artifact: Artifact, data: Beir, threads: int | None) -> float:
