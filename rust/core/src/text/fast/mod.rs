@@ -13,6 +13,7 @@ mod joins;
 mod merges;
 mod meta;
 mod pieces;
+mod prefixes;
 mod spans;
 mod split;
 mod trie;

@@ -9,8 +9,9 @@
 use std::borrow::Cow;
 
 use super::chars::{self, Chars, Fate, Stages};
+use super::prefixes::Prefixes;
 use super::spans::{Surfaces, Walk};
-use super::words::{Key, SHORT, Words, number};
+use super::words::{Key, SHORT, number};
 use super::{AHEAD, Scratch, Stop};
 use crate::Result;
 
@@ -54,8 +55,8 @@ pub(super) struct WordPiece {
 /// The words of a vocabulary and the pieces that continue one.
 #[derive(Debug)]
 struct Pieces {
-    first: Words,
-    next: Words,
+    first: Prefixes,
+    next: Prefixes,
     unknown: i32,
     most_chars: usize,
 }
@@ -132,7 +133,7 @@ impl WordPiece {
     fn look_up(&self, cut: &Cut, bytes: &[u8], scratch: &mut Scratch, ids: &mut Vec<i32>) {
         let Cut { key, start, end } = *cut;
         if key.len > 0 {
-            let first = &self.pieces.first;
+            let first = self.pieces.first.words();
             let id = if key.len <= 8 { first.get_eight(key.lo) } else { first.get_key(key) };
             match id {
                 Some(id) => ids.push(id),
@@ -313,8 +314,8 @@ impl Pieces {
         let can_be = |(t, _): &(&[u8], i32)| t.len() == 1 || !t.iter().any(|&b| mark(b));
         let first = all.filter(can_be);
         Self {
-            first: Words::new(first.filter(some)),
-            next: Words::new(next.filter(some)),
+            first: Prefixes::new(first.filter(some)),
+            next: Prefixes::new(next.filter(some)),
             unknown: *unknown,
             most_chars: *most_chars,
         }
@@ -325,7 +326,7 @@ impl Pieces {
         if self.most_chars == 0 {
             return self.unknown;
         }
-        self.first.get(c.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(self.unknown)
+        self.first.words().get(c.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(self.unknown)
     }
 
     /// Appends the ids of a word: the longest piece that begins it, then the longest that continues
@@ -344,7 +345,7 @@ impl Pieces {
             return;
         }
         while !rest.is_empty() {
-            let Some((len, id)) = table.longest_prefix(rest) else {
+            let Some((len, id)) = table.longest(rest) else {
                 ids.truncate(begun);
                 ids.push(self.unknown);
                 return;

@@ -57,6 +57,12 @@ pub(super) fn hash_number(number: u64) -> u64 {
     fold(number ^ A, B)
 }
 
+/// A hash of a word of at most 8 bytes.
+#[inline(always)]
+pub(super) fn hash_eight(word: u64) -> u64 {
+    fold(word, A)
+}
+
 /// A hash of any number of bytes.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     let start = fold(bytes.len() as u64 ^ A, B);
@@ -73,8 +79,6 @@ pub(super) struct Words {
     slots: Vec<Slot>,
     /// The bytes of the words longer than [`SHORT`].
     long: Vec<u8>,
-    /// Whether there is a word of so many bytes.
-    lengths: Vec<bool>,
 }
 
 /// A word of 1 to 8 bytes, none of them zero; `word` is 0 where there is none.
@@ -107,15 +111,12 @@ impl Words {
     pub(super) fn new<'w>(words: impl Iterator<Item = (&'w [u8], i32)> + Clone) -> Self {
         let small = words.clone().filter(|(word, _)| is_eight(word)).count();
         let rest = words.clone().count() - small;
-        let longest = words.clone().map(|(word, _)| word.len()).max().unwrap_or(0);
         let mut table = Self {
             eight: vec![Eight::default(); room(small)],
             slots: vec![Slot::default(); room(rest)],
             long: Vec::new(),
-            lengths: vec![false; longest + 1],
         };
         for (word, id) in words {
-            table.lengths[word.len()] = true;
             if is_eight(word) {
                 let word = number(word);
                 let mut at = table.place_eight(word);
@@ -153,12 +154,7 @@ impl Words {
 
     #[inline(always)]
     fn place_eight(&self, word: u64) -> usize {
-        fold(word, A) as usize & (self.eight.len() - 1)
-    }
-
-    /// The most bytes of a word.
-    fn longest(&self) -> usize {
-        self.lengths.len() - 1
+        hash_eight(word) as usize & (self.eight.len() - 1)
     }
 
     /// The id of a word.
@@ -200,24 +196,6 @@ impl Words {
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
-    }
-
-    /// The longest word that begins `text`, and its length.
-    pub(super) fn longest_prefix(&self, text: &[u8]) -> Option<(usize, i32)> {
-        let most = text.len().min(self.longest());
-        let few = most.min(8);
-        let lo = number(&text[..few]);
-        let mut lengths = (few + 1..=most).rev().filter(|&len| self.lengths[len]);
-        if let Some(found) = lengths.find_map(|len| Some((len, self.get(&text[..len])?))) {
-            return Some(found);
-        }
-        if text[..few].contains(&0) {
-            let mut lengths = (1..=few).rev();
-            return lengths.find_map(|len| Some((len, self.get(&text[..len])?)));
-        }
-        // The low bytes of one number are all the prefixes.
-        let mut lengths = (1..=few).rev().filter(|&len| self.lengths[len]);
-        lengths.find_map(|len| Some((len, self.get_eight(lo & (u64::MAX >> (64 - 8 * len)))?)))
     }
 
     fn get_long(&self, word: &[u8]) -> Option<i32> {
