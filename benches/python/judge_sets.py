@@ -45,6 +45,8 @@ class Plan:
     markers: str = "[M] [/M] [E]"
     """[EMB] scores by their states; the last stands in documents."""
     in_text: bool = True
+    sides: bool = False
+    """Score by the mean states of both sides, not by the markers'."""
     judged_at: int = 1
     """nDCG is cut there; at 1 it is linking accuracy."""
     examples: int | None = None
@@ -71,7 +73,7 @@ def linking(
 
 def world(name: str) -> Linking:
     """Return a lexicographer file of WordNet: usage examples and glosses."""
-    return linking(f"wordnet_el_public/{name}", "test", str, "{} [E] {}".format)
+    return linking(f"wordnet_el_public/{name}", "test", str, "[E] {} {}".format)
 
 
 def diseases(split: str) -> Linking:
@@ -107,7 +109,7 @@ def conclusions() -> Linking:
         last = re.split(r"(?<=[.!?])\s+", text.strip())[-1]
         if name not in tested and last not in beginnings[name] and 8 <= len(last.split()) <= 40:
             queries[name] = last
-    kept = np.random.default_rng(SEED).permutation(list(queries))[:600]
+    kept = np.random.default_rng(SEED).permutation(list(queries))[:1200]
     return Linking(
         {name: queries[name] for name in kept}, beginnings, {name: [name] for name in kept}
     )
@@ -121,6 +123,7 @@ PLANS = {
         queries=200,
         max_tokens=40,
         epochs=1,
+        sides=True,
     ),
     "ncbi": Plan(
         train=lambda: [diseases("train")],
@@ -141,6 +144,7 @@ PLANS = {
         epochs=1,
         markers="[Q] [D]",
         in_text=False,
+        sides=True,
         judged_at=10,
     ),
 }

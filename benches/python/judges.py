@@ -6,7 +6,8 @@
     python benches/python/judges.py search wordnet --out DIR    # by the queries that lack a row
     python benches/python/judges.py sample DIR/wordnet.npz SMALL.npz   # fewer items, for a test
 
-Each judge begins as all-MiniLM-L6-v2, [EMB] scoring, and is trained on negatives that MiniLM found.
+Each judge begins as all-MiniLM-L6-v2 and is trained on negatives that MiniLM found; [EMB] scoring,
+but for SciFact, where the mean states of both sides score.
 The block's queries were not trained on; of wordnet, its items neither: another lexicographer file.
 """
 
@@ -51,6 +52,7 @@ def train(plan: Plan, folder: Path, threads: int) -> None:
     config = Config(
         markers=plan.markers,
         in_text=plan.in_text,
+        sides=plan.sides,
         negatives=plan.negatives,
         mining_depth=plan.depth,
     )
@@ -124,7 +126,10 @@ def score(plan: Plan, folder: Path, threads: int) -> None:
         click.echo(f"{folder.name}: query {place + 1} of {len(wanted.queries)}, {rate:.0f} pairs/s")
 
 
-SAID = ("items", "queries", "max_tokens", "epochs", "batch", "negatives", "depth", "lr", "markers")
+SAID = (
+    *("items", "queries", "max_tokens", "epochs", "batch", "negatives", "depth", "lr"),
+    *("markers", "sides"),
+)
 
 
 @dataclass(frozen=True)

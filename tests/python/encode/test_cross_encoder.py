@@ -30,10 +30,10 @@ WORDS = [
 PAIRS = [(query, document) for query in WORDS for document in WORDS]
 
 
-@pytest.fixture(scope="module")
-def module(tiny_tower) -> Module:
+@pytest.fixture(scope="module", params=["markers", "sides"])
+def module(tiny_tower, request) -> Module:
     torch.manual_seed(5)
-    made = Module.over(tiny_tower, ["[Q]", "[D]"]).eval()
+    made = Module.over(tiny_tower, ["[Q]", "[D]"], sides=request.param == "sides").eval()
     made.max_tokens = 24
     return made
 

@@ -10,7 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from magnetite.learn import pairs
-from magnetite.learn.encoders import Frozen, StaticEncoder, mlp, pool
+from magnetite.learn.encoders import CrossEncoder, Frozen, StaticEncoder, mlp, pool
+from magnetite.learn.encoders.cross_encoder import Sides
 from magnetite.learn.memory import Queue
 from magnetite.learn.randomness import keyed, mix, mix_rows, uniform
 from magnetite.learn.recipes import cross_encoder
@@ -253,6 +254,27 @@ def test_an_mlp_has_norm_and_activation_between_its_layers_only():
     kinds = [type(layer) for layer in mlp(4, 3, 2, norm=nn.BatchNorm1d)]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
     assert [layer.out_features for layer in mlp(4, 3, 2) if isinstance(layer, nn.Linear)] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("span", "places"),
+    [((), [(slice(2), slice(2, 5)), (slice(1), slice(1, 3))]), ((5, 8), [(slice(1), slice(2, 5))])],
+)
+def test_sides_are_the_cosine_of_their_mean_states(span, places):
+    ids = torch.tensor([[5, 8, 9, 6, 7, 0], [5, 9, 6, 0, 0, 0], [6, 6, 7, 7, 0, 0]])
+    mask, states = (ids > 0).long(), torch.randn(3, 6, 4)
+    found = Sides(9, span, scale=3.0)(states, ids, mask)
+    for row, (query, document) in enumerate(places):
+        left, right = states[row, query].mean(0), states[row, document].mean(0)
+        wanted = 3 * (left @ right) / (left.norm() * right.norm())
+        assert_close(found[row, 0], wanted)
+    assert found[2].item() == 0.0  # it has no document
+
+
+def test_sides_want_markers_that_tell_them_apart(tiny_tower):
+    for how in ({"markers": ()}, {"markers": ["[Q]", "[D]"], "in_text": True}):
+        with pytest.raises(ValueError, match="sides are told apart by two"):
+            CrossEncoder.over(tiny_tower, sides=True, **how)
 
 
 def test_a_cross_encoder_does_not_begin_as_a_table_of_vectors():

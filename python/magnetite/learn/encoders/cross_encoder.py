@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Self
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magnetite.learn.encoders import pool
@@ -37,6 +39,35 @@ class Markers(nn.Module):
             for some in (self.query, self.document)
         )
         return (query * document).sum(1, keepdim=True)
+
+
+class Sides(nn.Module):
+    """scale · cos(mean state of the query, mean state of the document), both read together.
+
+    An encoder that pools by the mean and becomes this scores much as before from the first step;
+    the states of new markers, or a new layer, have to be learnt. A row without one of the sides
+    scores 0.
+
+    Attributes:
+        document: Id of the marker that the document begins with.
+        span: Ids of the markers around what the query asks about, a mention say; empty: it is all
+            that stands before the document.
+        scale: Of the cosine, learnt.   # []
+    """
+
+    def __init__(self, document: int, span: Sequence[int] = (), scale: float = 20.0) -> None:
+        super().__init__()
+        self.document, self.span = document, list(span)
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return one score a row."""  # [n, L, d], [n, L], [n, L] -> [n, 1]
+        begun, *around = ((ids == one).long().cumsum(1) > 0 for one in (self.document, *self.span))
+        asked = around[0] & ~around[1] if around else ~begun
+        query, document = (
+            F.normalize(pool.mean(states, some & mask.bool()), dim=1) for some in (asked, begun)
+        )
+        return self.scale * (query * document).sum(1, keepdim=True)
 
 
 def _among(ids: Tensor, some: Sequence[int]) -> Tensor:
@@ -80,7 +111,7 @@ class CrossEncoder(Embedder):
     def __init__(
         self,
         backbone: Backbone,
-        score: First | Markers,
+        score: First | Markers | Sides,
         *,
         tokenizer: Tokenizer | None = None,
         max_tokens: int | None = None,
@@ -93,7 +124,12 @@ class CrossEncoder(Embedder):
 
     @classmethod
     def over(
-        cls, tower: Tower | StaticEncoder, markers: Sequence[str] = (), *, in_text: bool = False
+        cls,
+        tower: Tower | StaticEncoder,
+        markers: Sequence[str] = (),
+        *,
+        in_text: bool = False,
+        sides: bool = False,
     ) -> Self:
         """Return a cross-encoder that begins with a copy of the tower's transformer.
 
@@ -102,9 +138,12 @@ class CrossEncoder(Embedder):
             markers: Words that score by their states: the last stands for documents, the others
                 for queries. None: a new linear layer scores the first state.
             in_text: The texts hold the markers; else the one of each side is put before it.
+            sides: Score by the mean states of both sides: of the document from the last marker on,
+                of the query before it, or with three markers between the first two.
 
         Raises:
-            ValueError: The tower is no transformer or has no tokenizer; one marker alone.
+            ValueError: The tower is no transformer or has no tokenizer; one marker alone; `sides`
+                without two markers, or three in the texts.
         """
         if isinstance(tower, StaticEncoder):
             raise ValueError(
@@ -117,6 +156,11 @@ class CrossEncoder(Embedder):
                 f"{type(tower.backbone).__name__}"
             )
         backbone, tokenizer = deepcopy(tower.backbone), tower.tokenizer
+        if sides and len(markers) != (3 if in_text else 2):
+            raise ValueError(
+                f"markers {list(markers)}: sides are told apart by two put before them, or "
+                "by three in the texts: around what the query asks about and before the document"
+            )
         if not markers:
             head = First(nn.Linear(backbone.dim, 1))
             return cls(backbone, head, tokenizer=tokenizer, max_tokens=tower.max_tokens)
@@ -130,7 +174,8 @@ class CrossEncoder(Embedder):
             tokenizer = before_each(tokenizer, *markers)
         backbone.widen(tokenizer.vocab_size)
         *query, document = (int(tokenizer.token_to_id(one) or 0) for one in markers)
-        score = Markers(query, [document])
+        span = query if in_text else ()
+        score = Sides(document, span) if sides else Markers(query, [document])
         return cls(backbone, score, tokenizer=tokenizer, max_tokens=tower.max_tokens)
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from magnetite.learn.encoders import pool
 from magnetite.learn.encoders.backbone import Backbone
-from magnetite.learn.encoders.cross_encoder import CrossEncoder, First, Markers
+from magnetite.learn.encoders.cross_encoder import CrossEncoder, First, Markers, Sides
 from magnetite.learn.encoders.tower import Tower
 
 Pool = Callable[[Tensor, Tensor], Tensor]
@@ -119,6 +119,8 @@ def _describe_head(module: nn.Module) -> list[dict[str, Any]] | None:
 def _describe_cross_encoder(module: CrossEncoder) -> dict[str, Any]:
     if isinstance(module.score, Markers):
         score: dict[str, Any] = {"markers": [module.score.query, module.score.document]}
+    elif isinstance(module.score, Sides):
+        score = {"sides": [module.score.document, module.score.span]}
     else:
         head = _describe_head(module.score.head)
         if head is None:
@@ -130,9 +132,11 @@ def _describe_cross_encoder(module: CrossEncoder) -> dict[str, Any]:
 def build_cross_encoder(description: dict[str, Any], *, max_tokens: int) -> CrossEncoder:
     """Return the cross-encoder that `describe` described, with random weights."""
     how = description["score"]
-    score: First | Markers
+    score: First | Markers | Sides
     if "markers" in how:
         score = Markers(*how["markers"])
+    elif "sides" in how:
+        score = Sides(*how["sides"])
     else:
         head = build_head(how["head"])
         score = First(head[0] if how["alone"] else head)  # type: ignore[index]

@@ -28,7 +28,7 @@ from magnetite.encode.golden import Golden
 from magnetite.encode.pairs import Pairing
 from magnetite.encode.session import INPUTS, Cells
 from magnetite.encode.verify import BOUND, scale
-from magnetite.learn.encoders.cross_encoder import CrossEncoder, Markers
+from magnetite.learn.encoders.cross_encoder import CrossEncoder, Markers, Sides
 from magnetite.learn.export import graph
 from magnetite.learn.export.describe import describe, pool_names
 from magnetite.learn.export.golden_texts import PAIRS, TEXTS
@@ -126,6 +126,8 @@ def _ever(module: nn.Module) -> list[int]:
     """Return ids without which a row scores 0, whatever else it holds."""
     if isinstance(module, CrossEncoder) and isinstance(module.score, Markers):
         return [*module.score.document, *module.score.query]
+    if isinstance(module, CrossEncoder) and isinstance(module.score, Sides):
+        return [module.score.document, *module.score.span]
     return []
 
 

@@ -2,12 +2,11 @@
 
 Paper: Yadav et al., "Efficient Nearest Neighbor Search for Cross-Encoder Models using Matrix
     Factorization" (EMNLP 2022): [CLS]-CE and [EMB]-CE, softmax over mined hard negatives.
-Asks: texts `query` and `document`; optionally texts `negatives`, a list for each example, with the
-    fact `teacher` [n, 1 + m], scores of the document and of each of them; the fact `relevant`
-    [n, r], rows of the text table that also fit, padded with -1.
+Asks: texts `query` and `document`; optionally texts `negatives`, lists, with the fact `teacher`
+    [n, 1 + m], scores of document and negatives; the fact `relevant` [n, r], rows that fit, or -1.
 Settings: batch 1, lr 1e-5, weight decay 0.01, 4 epochs, warm-up 0.01, clip 1 (the authors').
-Differs: negatives are mined by the encoder that the cross-encoder begins as; other losses beside
-    the softmax, each by its weight; the document loses its end in a pair that is too long.
+Differs: negatives are mined by the encoder that it begins as; other losses and a score by sides
+    beside the paper's; the document loses its end in a pair that is too long.
 Tags: reranking, supervised, hard negatives, distillation
 """
 
@@ -37,6 +36,7 @@ class Config:
 
     markers: str = "[Q] [D]"  # whose states score, the last one's documents; "": the first token's
     in_text: bool = False  # the texts hold the markers; else they are put before them
+    sides: bool = False  # score by the cosine of both sides' mean states, which markers tell apart
     softmax: float = 1.0  # of the cross-entropy over the document and its negatives
     pairwise: float = 0.0  # of the logistic loss of the document against each negative
     pointwise: float = 0.0  # of the cross-entropy of each score's sigmoid
@@ -56,8 +56,8 @@ class CrossEncoding(Method):
         self.config = config or Config()
         self.embedder, self.miner = embedder, None
         if isinstance(embedder, Tower | StaticEncoder):
-            markers = self.config.markers.split()
-            self.embedder = CrossEncoder.over(embedder, markers, in_text=self.config.in_text)
+            how = {"in_text": self.config.in_text, "sides": self.config.sides}
+            self.embedder = CrossEncoder.over(embedder, self.config.markers.split(), **how)
             self.miner = Frozen(embedder)
         tokenizer, longest = self.embedder.tokenizer, self.embedder.max_tokens or WHOLE
         if not isinstance(tokenizer, Tokenizer):
