@@ -373,6 +373,32 @@ fn one_query_alone_and_among_many_return_the_same_bits_from_lists() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn queries_that_share_lists_find_what_each_finds_alone(
+        seed: u64, metric in prop::sample::select(METRICS.to_vec()), lists in 1usize..40,
+        probes in 1usize..40, k in prop_oneof![1usize..20, 300usize..900], rescore in 1usize..400,
+        count in 1usize..200, threads in 1usize..3,
+    ) {
+        let (vectors, queries) = (clustered(900, 12, 30, seed), clustered(count, 12, 30, seed ^ 1));
+        let index = ivf(vectors.view(), metric, Some(lists), 1);
+        let how = Search { k, probes: Some(probes), rescore: Some(rescore), ..Search::default() };
+        let run = |queries: MatrixRef<'_>, threads: usize| {
+            let threads = Threads::resolve(Some(threads)).unwrap();
+            index.search(queries, &how, threads, &Cancel::new()).unwrap()
+        };
+        let together = run(queries.view(), threads);
+        for i in (0..count).step_by(7) {
+            let alone = run(queries.view().slice(i..i + 1), 1);
+            prop_assert_eq!(numbers(&alone), &numbers(&together)[k * i..][..k]);
+            prop_assert_eq!(&alone.scores, &together.scores[k * i..][..k]);
+            prop_assert_eq!(&alone.costs[0], &together.costs[i]);
+        }
+    }
+}
+
 /// A pinned number on fixed data: it may rise, it must not fall.
 #[test]
 fn a_search_leaves_nothing_behind_for_the_next_on_its_thread() {

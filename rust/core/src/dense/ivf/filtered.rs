@@ -82,7 +82,7 @@ impl Ivf {
         }
         let candidates = scratch.best.finish();
         let mut rows = candidates.len() as u64;
-        let best = self.rescore(query.numbers, effort.k, candidates, 0)?;
+        let best = self.rescore(query.numbers, effort.k, candidates, 0, &[])?;
         let found = |best, codes, rows| Ok(Found { best, cost: Cost { codes, rows } });
         let last = best.get(effort.k - 1).filter(|_| allowed.is_chosen());
         let (Some(depth), Some(last)) = (scanned.depth, last) else {
@@ -101,7 +101,7 @@ impl Ivf {
         codes += scan(End::From(last.score + beyond, depth), scratch)?.codes as u64;
         let candidates = scratch.best.finish();
         rows += candidates.len() as u64;
-        found(self.rescore(query.numbers, effort.k, candidates, 0)?, codes, rows)
+        found(self.rescore(query.numbers, effort.k, candidates, 0, &[])?, codes, rows)
     }
 
     /// By how much the code of the k-th best of all rows says more than its score, and how many rows were
@@ -114,7 +114,7 @@ impl Ivf {
         scratch: &mut Scratch,
     ) -> Result<(f32, u64)> {
         let compared = scratch.all.best(COMPARED * effort.k);
-        let plain = self.rescore(query.numbers, effort.k, compared, 0)?;
+        let plain = self.rescore(query.numbers, effort.k, compared, 0, &[])?;
         let score = plain.last().map_or(depth.kth, |last| last.score);
         Ok((depth.kth - score, compared.len() as u64))
     }

@@ -21,6 +21,7 @@ mod filtered;
 mod scan;
 mod search;
 mod select;
+mod together;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};

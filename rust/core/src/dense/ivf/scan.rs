@@ -47,13 +47,28 @@ impl<'a> Scan<'a> {
         Self { ivf, places, tables, passing, best, all, top, steps, most, codes, missed }
     }
 
+    /// What a list adds to the sums of its codes.
+    #[inline]
+    pub(super) fn base(&self, near: Near) -> i32 {
+        // Far beyond what a score can be, and far from the ends of i32.
+        ((near.base - self.top) * self.steps).clamp(-1e9, 1e9) as i32
+    }
+
+    /// The largest sum.
+    pub(super) fn most(&self) -> i32 {
+        self.most
+    }
+
+    /// Codes compared so far.
+    pub(super) fn codes(&self) -> usize {
+        self.codes
+    }
+
     /// Offers the codes of one list.
     pub(super) fn list(&mut self, near: Near) -> Result<()> {
-        let list = near.list as usize;
+        let (list, base) = (near.list as usize, self.base(near));
         let positions = self.ivf.positions(list);
         self.codes += positions.len();
-        // Far beyond what a score can be, and far from the ends of i32.
-        let base = ((near.base - self.top) * self.steps).clamp(-1e9, 1e9) as i32;
         let least = self.best.least().saturating_sub(base);
         if least > self.most {
             return Ok(());

@@ -7,6 +7,7 @@ use super::coarse::{self, Near, Products};
 use super::filtered::{End, Scanned};
 use super::scan::Scan;
 use super::select::Best;
+use super::together::Together;
 use super::{Ivf, axes};
 use crate::dense::filter::{Allowed, Bits, Filter};
 use crate::dense::rows::Rows;
@@ -23,7 +24,7 @@ const PROBED: f64 = 0.24;
 const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
 /// Queries that are aimed together; between rounds `cancel` is polled.
-const ROUND: usize = 8;
+pub(super) const ROUND: usize = 8;
 /// Blocks that a thread gets, if there are so many queries…
 const BLOCKS: usize = 4;
 /// …of at most so many rounds, or else at least so many queries.
@@ -39,17 +40,18 @@ const ROWS_A_LIST: usize = 3;
 /// Buffers of one query, used again by the next.
 #[derive(Default)]
 pub(super) struct Scratch {
-    aim: Aim,
+    pub(super) aim: Aim,
     coarse: coarse::Scratch,
     /// The query in the order of the quantizer's columns.
     columns: Vec<f32>,
-    lists: Vec<Near>,
+    pub(super) lists: Vec<Near>,
     seen: Vec<bool>,
+    pub(super) together: Together,
     /// Lists looked into, in that order; again if looked into again.
     probed: Vec<u32>,
     entries: Vec<f32>,
     pub(super) tables: ByteTables,
-    passing: Passing,
+    pub(super) passing: Passing,
     pub(super) best: Best,
     /// What would be kept without a filter.
     pub(super) all: Best,
@@ -60,14 +62,14 @@ thread_local!(static KEPT: Cell<Option<Box<Scratch>>> = const { Cell::new(None) 
 
 impl Scratch {
     /// This thread's buffers, as the last search left them, of whatever index.
-    fn take() -> Box<Self> {
+    pub(super) fn take() -> Box<Self> {
         let mut scratch = KEPT.take().unwrap_or_default();
         scratch.waiting.candidates.clear();
         scratch
     }
 
     /// Keeps them for the thread's next search; after an error they are let go.
-    fn keep(self: Box<Self>) {
+    pub(super) fn keep(self: Box<Self>) {
         KEPT.set(Some(self));
     }
 }
@@ -94,7 +96,7 @@ impl Waiting {
 
 /// What some queries have in common with the axes and the centroids.
 #[derive(Default)]
-struct Aim {
+pub(super) struct Aim {
     turning: axes::Scratch,
     turned: Vec<f32>,
     products: Products,
@@ -104,7 +106,7 @@ struct Aim {
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) numbers: &'a [f32],
-    place: usize,
+    pub(super) place: usize,
 }
 
 /// Lists ranked before slack has had its first chances.
@@ -118,9 +120,9 @@ const STRIDE: usize = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Effort {
     pub(super) k: usize,
-    probes: usize,
+    pub(super) probes: usize,
     pub(super) rescore: usize,
-    slack: f32,
+    pub(super) slack: f32,
 }
 
 impl Ivf {
@@ -136,6 +138,14 @@ impl Ivf {
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
         let effort = self.effort(k, search);
+        let together = matches!(filter, Filter::All)
+            .then(|| self.together(queries.rows(), threads.get(), effort));
+        if let Some(together) = together.flatten() {
+            let found = threads.blocks(queries.rows(), together, cancel, |block| {
+                self.search_together(queries.slice(block), effort, cancel)
+            })?;
+            return Ok(found.into_iter().flatten().collect());
+        }
         // Of several threads each gets some blocks, lest one wait for the other.
         let blocks = if threads == Threads::ONE { 1 } else { BLOCKS * threads.get() };
         let share = queries.rows() / blocks;
@@ -149,7 +159,7 @@ impl Ivf {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn search_block(
+    pub(super) fn search_block(
         &self,
         queries: MatrixRef<'_>,
         block: Range<usize>,
@@ -188,7 +198,7 @@ impl Ivf {
     }
 
     /// Turns `queries` to the axes and multiplies them with the centroids.
-    fn aim(&self, queries: MatrixRef<'_>, aim: &mut Aim) -> Result<()> {
+    pub(super) fn aim(&self, queries: MatrixRef<'_>, aim: &mut Aim) -> Result<()> {
         let Aim { turning, turned, products } = aim;
         let columns = self.axes.len();
         turned.resize(queries.rows() * columns, 0.0);
@@ -256,6 +266,18 @@ impl Ivf {
         Ok(self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?.codes)
     }
 
+    /// Ranks the lists nearest to `query`.
+    pub(super) fn rank(
+        &self,
+        query: Query<'_>,
+        wanted: usize,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Scratch { aim, coarse, lists, .. } = scratch;
+        let length = Kernels::best().dot(query.numbers, query.numbers).sqrt();
+        self.coarse.nearest(&aim.products, query.place, length, wanted, coarse, lists)
+    }
+
     /// Makes the tables in which the codes of `query` are looked up.
     pub(super) fn make_tables(&self, query: Query<'_>, scratch: &mut Scratch) {
         let Scratch { aim, columns, entries, tables, .. } = scratch;
@@ -278,7 +300,7 @@ impl Ivf {
         let Some((query, codes)) = query else { return Ok(None) };
         let candidates = &waiting.candidates;
         let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
-        let best = self.rescore(query.numbers, k, candidates, waiting.asked)?;
+        let best = self.rescore(query.numbers, k, candidates, waiting.asked, &[])?;
         waiting.candidates.clear();
         waiting.asked = 0;
         Ok(Some(Found { best, cost }))
@@ -388,20 +410,23 @@ impl Ivf {
     }
 
     /// The `k` best of `candidates` (positions) by their exact scores, as rows. The first `asked` of them
-    /// have been asked for.
+    /// have been asked for; those of `next` will be scored next.
     pub(super) fn rescore(
         &self,
         query: &[f32],
         k: usize,
         candidates: &[(i32, u32)],
         asked: usize,
+        next: &[(i32, u32)],
     ) -> Result<Vec<Scored>> {
         let kernels = Kernels::best();
         let mut best = TopK::new(k);
         for (i, &(_, position)) in candidates.iter().enumerate() {
-            let next = candidates.get(i + ROWS_AHEAD).filter(|_| i + ROWS_AHEAD >= asked);
-            if let Some(&(_, next)) = next {
-                self.vectors.prefetch(kernels, next as usize);
+            let ahead = i + ROWS_AHEAD;
+            let later = || next.get(ahead - candidates.len());
+            if let Some(&(_, row)) = candidates.get(ahead).or_else(later).filter(|_| ahead >= asked)
+            {
+                self.vectors.prefetch(kernels, row as usize);
             }
             let position = position as usize;
             let score = self.vectors.score(self.metric, kernels, query, position)?;
