@@ -17,12 +17,14 @@ use crate::{Cancel, MatrixRef, Result};
 
 /// Lists that a query looks into alone, its nearest, to know what is not worth keeping.
 const FIRST: usize = 4;
-/// Queries to a list, if they are so many: with more, what is kept of each would no longer be near.
+/// So many queries go together that about this many look into a list: with more, what is kept of each is
+/// no longer near when its next list comes.
 const TO_A_LIST: usize = 8;
-/// With fewer it costs more to hold them apart than memory takes.
+/// With fewer to a list, holding them apart costs more than it saves.
 const FEWEST_TO_A_LIST: usize = 3;
-/// Queries that go together at the most, and how many are looked at for the next list at the least.
+/// The most queries that go together, and the most candidates that are held for them.
 const MOST: usize = 1024;
+const HELD: usize = 1 << 19;
 /// Lists between two looks at the flag to stop.
 const POLL: usize = 64;
 
@@ -99,9 +101,10 @@ impl Ivf {
         if effort.slack.is_finite() || probes <= FIRST {
             return None;
         }
-        let wanted = (TO_A_LIST * lists / probes).min(MOST);
+        let wanted =
+            (TO_A_LIST * lists / probes).min(MOST).min(HELD / effort.rescore.max(1)).max(1);
         // As many for one thread as for the other.
-        let blocks = queries.div_ceil(wanted.max(1)).next_multiple_of(threads);
+        let blocks = queries.div_ceil(wanted).next_multiple_of(threads);
         let even = queries.div_ceil(blocks.max(1));
         (even * probes >= FEWEST_TO_A_LIST * lists).then_some(even)
     }
