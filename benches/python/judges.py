@@ -266,34 +266,37 @@ class Asked:
 
 
 def search(plan: Plan, folder: Path, calls: int, threads: int, *, summed: bool) -> dict[str, str]:
-    """Return the accuracy of the judge on all queries: it is searched by where there is no row.
+    """Return what the judge is worth on all queries: it is searched by where there is no row.
 
-    How often such a search finds the judge's best of all items is said of the queries that have
-    rows, each quarter of them searched by factors of the others.
+    How many of the judge's best such a search finds is said of the queries that have rows, each
+    quarter of them searched by factors of the others.
     """
-    held = known(plan, folder, summed=summed)
+    held, k = known(plan, folder, summed=summed), plan.judged_at
     scores, asked, wanted = held.scores, held.vectors[held.hears], held.wanted
     rows, more = np.arange(len(scores)), np.arange(len(scores), len(wanted.queries))
     if not len(more):
         raise click.UsageError("every query has its row; pack says what the judge is worth")
 
-    def found(score: object, ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> list[int]:
+    def found(
+        score: object, ours: NDArray[np.int64], theirs: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         items, encoder = range(len(held.items)), (asked[ours], held.items)
         index = CurIndex.build(Stored(scores[ours]), items, range(len(ours)), encoder=encoder)
-        hits = index.search(theirs.tolist(), 1, calls, score=score, vectors=asked[theirs])
-        return [int(place) for place in hits.ids[:, 0]]
+        hits = index.search(theirs.tolist(), k, calls, score=score, vectors=asked[theirs])
+        said = np.full((len(theirs), len(held.items)), -np.inf, np.float32)
+        np.put_along_axis(said, hits.ids.astype(np.int64), hits.scores.astype(np.float32), 1)
+        return said
 
-    best, again = scores.argmax(1), []
-    for fold in np.array_split(rows, FOLDS):
-        again += found(Stored(scores), np.setdiff1d(rows, fold), fold)
+    folds = np.array_split(rows, FOLDS)
+    again = [found(Stored(scores), np.setdiff1d(rows, fold), fold) for fold in folds]
+    best = np.argsort(-scores, 1, kind="stable")[:, :k]
+    reached = np.isfinite(np.take_along_axis(np.concatenate(again), best, 1)).mean()
     judge = Asked(CrossEncoder.load(folder / "judge", threads), held)
-    places = [*best, *found(judge, rows, more)]
-    fitting = {tuple(pair) for pair in wanted.fits.tolist()}
-    right = np.array([(row, place) in fitting for row, place in enumerate(places)], np.float64)
-    said = {"judge's best found": f"{np.mean(again == best):.3f} of {len(rows)} with {calls} calls"}
-    said |= {"accuracy": f"{right.mean():.3f} on {len(right)} queries"}
+    right = worth(np.concatenate([scores, found(judge, rows, more)]), wanted.fits, k)
+    said = {f"judge's best {k} found": f"{reached:.3f} of {len(rows)}, with {calls} calls"}
+    said |= {f"nDCG@{k}": f"{right.mean():.3f} on {len(right)} queries"}
     for side in held.vectors:
-        value = worth(held.dots(side), wanted.fits, 1)
+        value = worth(held.dots(side), wanted.fits, k)
         for which, some in (("all", slice(None)), ("those without a row", more)):
             difference = paired_bootstrap(value[some], right[some])
             said[f"over {side}, {which}"] = f"{value[some].mean():.3f}, {difference}"
@@ -385,7 +388,7 @@ def pack_command(name: str, out: Path, *, summed: bool) -> None:
 @_sum
 @click.option("--calls", default=200, show_default=True)
 def search_command(name: str, out: Path, threads: int, calls: int, *, summed: bool) -> None:
-    """Say the accuracy of a judge on all queries, searching by it for those without a row."""
+    """Say what a judge is worth on all queries, searching by it for those without a row."""
     said = search(PLANS[name], out / name, calls, threads, summed=summed)
     click.echo(json.dumps(said, indent=1))
 

@@ -5,13 +5,15 @@
 //! not depend on the order in which it sees its lists, so it finds what it finds alone, bit for bit. That
 //! holds where the number of lists is set; with slack, how good the best are so far decides what comes next.
 
+use std::ops::Range;
+
 use super::Ivf;
 use super::filtered::End;
 use super::scan::Scan;
 use super::search::{Effort, Query, ROUND, Scratch};
 use crate::dense::filter::Filter;
 use crate::dense::{Cost, Found};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Passing};
 use crate::quantize::ByteTables;
 use crate::{Cancel, MatrixRef, Result};
 
@@ -59,9 +61,25 @@ pub(super) struct Together {
     sorted: Vec<Visit>,
     /// Where each list's begin in `sorted`.
     starts: Vec<usize>,
+    passing: Passing,
 }
 
 impl Way {
+    /// Takes the codes of one list that are worth it.
+    #[inline]
+    fn compare(&mut self, codes: &[u8], rows: Range<usize>, base: i32, passing: &mut Passing) {
+        self.codes += rows.len();
+        let least = self.least.saturating_sub(base);
+        if least > self.most {
+            return;
+        }
+        passing.clear();
+        Kernels::best().scan_from(self.tables.bytes(), codes, least.max(0) as u16, passing);
+        let inside = passing.iter().filter(|(place, _)| (*place as usize) < rows.len());
+        let score = |&(place, sum): &(u32, u16)| (base + i32::from(sum), rows.start as u32 + place);
+        self.taken.extend(inside.map(score));
+    }
+
     /// Keeps the best `wanted`: higher score first, then lower place.
     fn cut(&mut self, wanted: usize) {
         if self.taken.len() > wanted {
@@ -184,41 +202,28 @@ impl Ivf {
     /// Compares the codes of each list with all queries that look into it.
     fn visit(&self, effort: Effort, together: &mut Together, cancel: &Cancel) -> Result<()> {
         let kernels = Kernels::best();
-        let mut passing = Vec::new();
         together.sort(self.lists());
-        let Together { ways, sorted, .. } = together;
-        let wanted = effort.rescore;
+        let Together { ways, sorted, passing, .. } = together;
         let mut lists = sorted.chunk_by(|one, other| one.list == other.list).peekable();
         let mut count = 0;
         while let Some(visits) = lists.next() {
-            count += 1;
             if count % POLL == 0 {
                 cancel.check()?;
             }
-            let list = visits[0].list as usize;
+            count += 1;
             if let Some(next) = lists.peek() {
                 kernels.prefetch(self.codes.peek(self.code_range(next[0].list as usize)));
             }
+            let list = visits[0].list as usize;
             let (codes, positions) = (self.codes.get(self.code_range(list))?, self.positions(list));
             for (at, visit) in visits.iter().enumerate() {
                 if let Some(next) = visits.get(at + 1) {
                     kernels.prefetch(ways[next.way as usize].tables.bytes());
                 }
                 let way = &mut ways[visit.way as usize];
-                way.codes += positions.len();
-                let least = way.least.saturating_sub(visit.base);
-                if least > way.most {
-                    continue;
-                }
-                passing.clear();
-                kernels.scan_from(way.tables.bytes(), codes, least.max(0) as u16, &mut passing);
-                let inside =
-                    passing.iter().filter(|(place, _)| (*place as usize) < positions.len());
-                way.taken.extend(inside.map(|&(place, sum)| {
-                    (visit.base + i32::from(sum), (positions.start + place as usize) as u32)
-                }));
-                if way.taken.len() >= 2 * wanted + FIRST {
-                    way.cut(wanted);
+                way.compare(codes, positions.clone(), visit.base, passing);
+                if way.taken.len() >= 2 * effort.rescore + FIRST {
+                    way.cut(effort.rescore);
                 }
             }
         }

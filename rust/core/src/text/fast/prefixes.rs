@@ -80,7 +80,7 @@ impl Prefixes {
 fn hash_prefix(word: &[u8]) -> u64 {
     match word.len() {
         ..=8 => hash_eight(number(word)),
-        ..=SHORT => Key::new(word).hash(),
+        9..=SHORT => Key::new(word).hash(),
         _ => hash(word),
     }
 }
