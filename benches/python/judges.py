@@ -137,24 +137,17 @@ class Known:
     """The rows there are, and what MiniLM says of all queries of the block."""
 
     wanted: Block
-    alone: NDArray[np.float32]
-    """What the cross-encoder says, [m, n]: of the first m queries."""
+    scores: NDArray[np.float32]
+    """What the judge says, [m, n]: of the first m queries."""
     vectors: dict[str, NDArray[np.float32]]
     """Of the queries, `encoder`, and of what is marked in them, `mention`; [queries, d] each."""
     items: NDArray[np.float32]
     hears: str
     """Which of the two the encoder is given: what it links more of the indexing queries by."""
-    weight: float
-    """Of its dot products in the judge; 0 where the cross-encoder judges alone."""
 
     def dots(self, side: str) -> NDArray[np.float32]:
         """Return what the encoder says of all queries, [queries, n]."""
         return self.vectors[side] @ self.items.T
-
-    @property
-    def scores(self) -> NDArray[np.float32]:
-        """What the judge says."""
-        return self.alone + self.weight * self.dots(self.hears)[: len(self.alone)]
 
 
 def indexing(rows: int) -> NDArray[np.bool_]:
@@ -163,59 +156,47 @@ def indexing(rows: int) -> NDArray[np.bool_]:
     return even
 
 
-def known(plan: Plan, folder: Path, *, summed: bool) -> Known:
-    """Return the rows there are; `summed`, those of cross-encoder and encoder in equal parts.
-
-    Equal is how far the two spread over the items of an indexing query; no label takes part.
-    """
+def known(plan: Plan, folder: Path) -> Known:
+    """Return the rows there are."""
     wanted = block(plan)
     paths = [folder / "scores" / f"{place:04d}.npy" for place in range(len(wanted.queries))]
     there = next((n for n, path in enumerate(paths) if not path.exists()), len(paths))
-    found = Known(
-        wanted,
-        np.stack([np.load(path) for path in paths[:there]]),
-        *encoded(wanted),
-        "encoder",
-        0.0,
-    )
-    build = indexing(there)
+    scores = np.stack([np.load(path) for path in paths[:there]])
+    found = Known(wanted, scores, *encoded(wanted), "encoder")
 
     def linked(side: str) -> float:
-        return float(worth(found.dots(side), wanted.fits, plan.judged_at)[:there][build].mean())
+        values = worth(found.dots(side), wanted.fits, plan.judged_at)
+        return float(values[:there][indexing(there)].mean())
 
-    found = replace(found, hears=max(found.vectors, key=linked))
-    if not summed:
-        return found
-    dots = found.dots(found.hears)[:there][build]
-    return replace(found, weight=float(found.alone[build].std(1).mean() / dots.std(1).mean()))
+    return replace(found, hears=max(found.vectors, key=linked))
 
 
-def pack(name: str, plan: Plan, folder: Path, *, summed: bool) -> Path:
+def pack(name: str, plan: Plan, folder: Path) -> Path:
     """Write one file of the rows there are, and what judge and encoder are worth on its labels."""
-    found = known(plan, folder, summed=summed)
-    there = len(found.alone)
+    found = known(plan, folder)
+    there = len(found.scores)
     wanted = replace(found.wanted, queries=found.wanted.queries[:there])
-    sides = {"judge": found.scores, "cross-encoder": found.alone}
+    sides = {"judge": found.scores}
     sides |= {side: found.dots(side)[:there] for side in found.vectors}
-    values = {side: worth(said, wanted.fits, plan.judged_at) for side, said in sides.items()}
+    said: dict[str, object] = {}
+    for k in sorted({1, 10, plan.judged_at}):
+        values = {side: worth(scores, wanted.fits, k) for side, scores in sides.items()}
+        said[f"nDCG@{k}"] = {side: float(value.mean()) for side, value in values.items()}
+        said[f"nDCG@{k} of the judge over"] = {
+            side: str(paired_bootstrap(values[side], values["judge"])) for side in found.vectors
+        }
     recipe = {
-        "cross-encoder": CrossEncoder.load(folder / "judge").fingerprint,
-        "judge": f"cross-encoder + {found.weight:.4g} x encoder" if summed else "cross-encoder",
+        "judge": CrossEncoder.load(folder / "judge").fingerprint,
         "plan": {one.name: getattr(plan, one.name) for one in fields(plan) if one.name in SAID},
         "seed": SEED,
-        f"nDCG@{plan.judged_at}": {side: float(value.mean()) for side, value in values.items()},
-        "over": {
-            f"{one} over {other}": str(paired_bootstrap(values[other], values[one]))
-            for one in ("judge", "cross-encoder")
-            for other in found.vectors
-        },
+        **said,
         "queries' vectors": found.hears,
         "rank correlation": correlation(found.scores, sides[found.hears]),
         "energy in rank": energy(found.scores),
         "command": f"python benches/python/judges.py train|score|pack {name} --out DIR",
         "versions": {one: metadata.version(one) for one in ("torch", "onnxruntime", "numpy")},
     }
-    out = folder.with_name(f"{name}_sum.npz" if summed else f"{name}.npz")
+    out = folder.with_name(f"{name}.npz")
     np.savez_compressed(
         out,
         scores=found.scores,
@@ -250,7 +231,7 @@ class Asked:
     """The judge, asked by places in a block."""
 
     def __init__(self, judge: CrossEncoder, found: Known) -> None:
-        self.judge, self.dots, self.weight = judge, found.dots(found.hears), found.weight
+        self.judge = judge
         self.queries = [found.wanted.texts.queries[query] for query in found.wanted.queries]
         self.items = [found.wanted.texts.items[item] for item in found.wanted.items]
 
@@ -261,17 +242,16 @@ class Asked:
     def pairs(self, queries: Sequence[int], items: Sequence[int]) -> NDArray[np.float32]:
         """Return the scores of pairs."""
         asked = [self.queries[place] for place in queries]
-        said = self.judge.pairs(asked, [self.items[place] for place in items])
-        return said + self.weight * self.dots[list(queries), list(items)]
+        return self.judge.pairs(asked, [self.items[place] for place in items])
 
 
-def search(plan: Plan, folder: Path, calls: int, threads: int, *, summed: bool) -> dict[str, str]:
+def search(plan: Plan, folder: Path, calls: int, threads: int) -> dict[str, str]:
     """Return what the judge is worth on all queries: it is searched by where there is no row.
 
     How many of the judge's best such a search finds is said of the queries that have rows, each
     quarter of them searched by factors of the others.
     """
-    held, k = known(plan, folder, summed=summed), plan.judged_at
+    held, k = known(plan, folder), plan.judged_at
     scores, asked, wanted = held.scores, held.vectors[held.hears], held.wanted
     rows, more = np.arange(len(scores)), np.arange(len(scores), len(wanted.queries))
     if not len(more):
@@ -348,9 +328,6 @@ def main(context: click.Context) -> None:
 
 _name = click.argument("name", type=click.Choice(list(PLANS)))
 _out = click.option("--out", type=click.Path(path_type=Path), required=True)
-_sum = click.option(
-    "--sum", "summed", is_flag=True, help="Judge by cross-encoder and encoder in equal parts."
-)
 _threads = click.option("--threads", default=1, show_default=True)
 
 
@@ -375,21 +352,19 @@ def score_command(name: str, out: Path, threads: int) -> None:
 @main.command("pack")
 @_name
 @_out
-@_sum
-def pack_command(name: str, out: Path, *, summed: bool) -> None:
+def pack_command(name: str, out: Path) -> None:
     """Write DIR/NAME.npz of the rows there are, and say what judge and encoder are worth."""
-    click.echo(pack(name, PLANS[name], out / name, summed=summed))
+    click.echo(pack(name, PLANS[name], out / name))
 
 
 @main.command("search")
 @_name
 @_out
 @_threads
-@_sum
 @click.option("--calls", default=200, show_default=True)
-def search_command(name: str, out: Path, threads: int, calls: int, *, summed: bool) -> None:
+def search_command(name: str, out: Path, threads: int, calls: int) -> None:
     """Say what a judge is worth on all queries, searching by it for those without a row."""
-    said = search(PLANS[name], out / name, calls, threads, summed=summed)
+    said = search(PLANS[name], out / name, calls, threads)
     click.echo(json.dumps(said, indent=1))
 
 
