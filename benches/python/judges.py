@@ -6,8 +6,8 @@
     python benches/python/judges.py search wordnet --out DIR    # by the queries that lack a row
     python benches/python/judges.py sample DIR/wordnet.npz SMALL.npz   # fewer items, for a test
 
-Each judge begins as all-MiniLM-L6-v2 and is trained on negatives that MiniLM found; [EMB] scoring,
-but for SciFact, where the mean states of both sides score.
+Each judge begins as all-MiniLM-L6-v2 and is trained on negatives that MiniLM found; NCBI's
+scores by the states of its markers, the others by the mean states of both sides.
 The block's queries were not trained on; of wordnet, its items neither: another lexicographer file.
 """
 
@@ -179,7 +179,7 @@ def pack(name: str, plan: Plan, folder: Path) -> Path:
     sides = {"judge": found.scores}
     sides |= {side: found.dots(side)[:there] for side in found.vectors}
     said: dict[str, object] = {}
-    for k in sorted({1, 10, plan.judged_at}):
+    for k in (1, 10):
         values = {side: worth(scores, wanted.fits, k) for side, scores in sides.items()}
         said[f"nDCG@{k}"] = {side: float(value.mean()) for side, value in values.items()}
         said[f"nDCG@{k} of the judge over"] = {

@@ -138,9 +138,11 @@ impl Ivf {
         cancel: &Cancel,
     ) -> Result<Vec<Found>> {
         let effort = self.effort(k, search);
-        let together = matches!(filter, Filter::All)
-            .then(|| self.together(queries.rows(), threads.get(), effort));
-        if let Some(together) = together.flatten() {
+        let together = match filter {
+            Filter::All => self.together(queries.rows(), threads.get(), effort),
+            _ => None,
+        };
+        if let Some(together) = together {
             let found = threads.blocks(queries.rows(), together, cancel, |block| {
                 self.search_together(queries.slice(block), effort, cancel)
             })?;

@@ -13,18 +13,19 @@ const BITS: usize = 8;
 pub(super) struct Prefixes {
     words: Words,
     filter: Vec<u64>,
-    /// The most bytes of a word.
-    longest: usize,
+    /// Whether there is a word of so many bytes: no others are hashed, however long one word is.
+    lengths: Vec<bool>,
 }
 
 impl Prefixes {
     /// Those of `words`, none of them empty or given twice.
     pub(super) fn new<'w>(words: impl Iterator<Item = (&'w [u8], i32)> + Clone) -> Self {
         let bits = (words.clone().count() * BITS).next_power_of_two().max(64);
-        let mut found =
-            Self { words: Words::new(words.clone()), filter: vec![0; bits / 64], longest: 0 };
+        let longest = words.clone().map(|(word, _)| word.len()).max().unwrap_or(0);
+        let (filter, lengths) = (vec![0; bits / 64], vec![false; longest + 1]);
+        let mut found = Self { words: Words::new(words.clone()), filter, lengths };
         for (word, _) in words {
-            found.longest = found.longest.max(word.len());
+            found.lengths[word.len()] = true;
             let (at, bit) = found.place(hash_prefix(word));
             found.filter[at] |= bit;
         }
@@ -39,9 +40,9 @@ impl Prefixes {
 
     /// The longest word that begins `text`, and its length.
     pub(super) fn longest(&self, text: &[u8]) -> Option<(usize, i32)> {
-        let most = text.len().min(self.longest);
+        let most = text.len().min(self.lengths.len() - 1);
         let few = most.min(8);
-        for len in (few + 1..=most).rev() {
+        for len in (few + 1..=most).rev().filter(|&len| self.lengths[len]) {
             let word = &text[..len];
             if let Some(id) = self.may(hash_prefix(word)).then(|| self.words.get(word)).flatten() {
                 return Some((len, id));
