@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::outline::{OUTLINED, RAISED};
-use super::{BLOCK, Heights, Kernels, LANES, Passing, Tier, padded, portable};
+use super::{BLOCK, Heights, Kernels, LANES, MOST_ENTRY, Passing, Tier, padded, portable};
 use crate::MatrixRef;
 
 /// Queries of one tile of `dots_i16`: with six, the 12 sums of two rows leave too few registers.
@@ -270,6 +270,47 @@ tier! {
     fn at_least(eight: &[f32; 8], level: __m256) -> __m256 {
         // SAFETY: the reference covers the 32 bytes read; an unaligned load.
         _mm256_cmp_ps::<_CMP_GE_OQ>(unsafe { _mm256_loadu_ps(eight.as_ptr()) }, level)
+    }
+
+    fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+        let ends = |part: &[f32; 16]| ends(part);
+        portable::to_steps_by(entries, most, out, ends, |part, low, steps, out| {
+            let (low, steps) = (_mm256_set1_ps(low), _mm256_set1_ps(steps));
+            let [first, second] = eights(part).map(|eight| {
+                let steps = _mm256_mul_ps(_mm256_sub_ps(eight, low), steps);
+                let steps = _mm256_min_ps(_mm256_set1_ps(MOST_ENTRY), steps);
+                let whole = _mm256_add_ps(steps, _mm256_set1_ps(portable::WHOLE));
+                _mm256_and_si256(_mm256_castps_si256(whole), _mm256_set1_epi32(0xff))
+            });
+            let halves = _mm256_packus_epi32(first, second);
+            let bytes = _mm256_packus_epi16(halves, halves);
+            // Each half has four of the first and four of the second.
+            let places = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
+            let bytes = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, places));
+            // SAFETY: the reference covers the 16 bytes written; an unaligned store.
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) };
+        })
+    }
+
+    // The least and the largest, compared in the order of `portable::fold`.
+    pub(super) fn ends(part: &[f32; 16]) -> [f32; 2] {
+        let [first, second] = eights(part);
+        let four = |x| (_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        // Of two equal ones, zeros of either sign, the first operand of `portable` is the second here.
+        let (low, rest) = four(_mm256_min_ps(second, first));
+        let low = _mm_min_ps(rest, low);
+        let low = _mm_min_ps(_mm_movehl_ps(low, low), low);
+        let low = _mm_min_ss(_mm_movehdup_ps(low), low);
+        let (high, rest) = four(_mm256_max_ps(second, first));
+        let high = _mm_max_ps(rest, high);
+        let high = _mm_max_ps(_mm_movehl_ps(high, high), high);
+        let high = _mm_max_ss(_mm_movehdup_ps(high), high);
+        [_mm_cvtss_f32(low), _mm_cvtss_f32(high)]
+    }
+
+    fn eights(part: &[f32; 16]) -> [__m256; 2] {
+        // SAFETY: the reference covers the 64 bytes read; unaligned loads.
+        unsafe { [_mm256_loadu_ps(part.as_ptr()), _mm256_loadu_ps(part[8..].as_ptr())] }
     }
 
     // Row after row first, as the CPU reads best, and side by side from the nearest cache.

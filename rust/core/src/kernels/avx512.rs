@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::outline::{OUTLINED, RAISED};
-use super::{BLOCK, Heights, Kernels, LANES, Passing, Tier, avx2, padded, portable};
+use super::{BLOCK, Heights, Kernels, LANES, MOST_ENTRY, Passing, Tier, avx2, padded, portable};
 use crate::MatrixRef;
 
 /// `dots_i16` in tiles of 4 queries × 4 rows, 32 numbers a step, the last ones under a mask;
@@ -163,8 +163,43 @@ tier! {
         avx2::count_from(values, least)
     }
 
-    fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
-        avx2::places_from(values, least, found)
+    // Places are squeezed together, so nothing is foretold.
+    pub(super) fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
+        let level = _mm512_set1_ps(least);
+        let ahead = _mm512_set1_epi32(16);
+        let mut places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        found.reserve(values.len() + 16);
+        let mut count = found.len();
+        for at in (0..values.len()).step_by(16) {
+            let there = u16::MAX >> 16usize.saturating_sub(values.len() - at);
+            // SAFETY: the mask covers what is left of `values`; masked-out numbers are not read. Places
+            // found so far are at most `at`, and 16 more fit into what was reserved.
+            unsafe {
+                let some = _mm512_maskz_loadu_ps(there, values.as_ptr().add(at));
+                let mask = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(there, some, level);
+                let some = _mm512_maskz_compress_epi32(mask, places);
+                _mm512_storeu_si512(found.as_mut_ptr().add(count).cast(), some);
+                count += mask.count_ones() as usize;
+            }
+            places = _mm512_add_epi32(places, ahead);
+        }
+        // SAFETY: so many are written, within what was reserved.
+        unsafe { found.set_len(count) };
+    }
+
+    pub(super) fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+        let ends = |part: &[f32; 16]| avx2::ends(part);
+        portable::to_steps_by(entries, most, out, ends, |part, low, steps, out| {
+            // SAFETY: the reference covers the 64 bytes read; an unaligned load.
+            let part = unsafe { _mm512_loadu_ps(part.as_ptr()) };
+            let part = _mm512_sub_ps(part, _mm512_set1_ps(low));
+            let part = _mm512_mul_ps(part, _mm512_set1_ps(steps));
+            let part = _mm512_min_ps(_mm512_set1_ps(MOST_ENTRY), part);
+            let whole = _mm512_add_ps(part, _mm512_set1_ps(portable::WHOLE));
+            let bytes = _mm512_cvtepi32_epi8(_mm512_castps_si512(whole));
+            // SAFETY: the reference covers the 16 bytes written; an unaligned store.
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) };
+        })
     }
 
     fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {

@@ -40,7 +40,11 @@ tier! {
     }
 
     fn places_from(values: &[f32], least: f32, found: &mut Vec<u32>) {
-        avx2::places_from(values, least, found)
+        avx512::places_from(values, least, found)
+    }
+
+    fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+        avx512::to_steps(entries, most, out)
     }
 
     fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {

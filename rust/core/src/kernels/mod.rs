@@ -114,11 +114,6 @@ macro_rules! tier {
         ) {
             portable::part_l2s(query, width, books, out)
         });
-        tier!(@enable $features fn to_steps(
-            entries: &[f32], most: f32, out: &mut [u8]
-        ) -> (f32, f32) {
-            portable::to_steps(entries, most, out)
-        });
         tier!(@all $features $($own)+);
     };
     (@all $features:tt $first:item $($rest:item)*) => {

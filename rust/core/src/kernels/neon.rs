@@ -82,6 +82,10 @@ tier! {
         portable::places_from(values, least, found)
     }
 
+    fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+        portable::to_steps(entries, most, out)
+    }
+
     fn outline(rows: &[i8], dim: usize, steps: &mut [u8], left: &mut [i32]) {
         portable::outline(rows, dim, steps, left)
     }

@@ -568,10 +568,33 @@ fn part_sums_of<const N: usize>(
 /// Entries as whole steps above the least of their part; see [`super::Kernels::to_steps`].
 #[inline(always)]
 pub(super) fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32) {
+    let ends = |part: &[f32; 16]| [fold(part, smaller), fold(part, larger)];
+    to_steps_by(entries, most, out, ends, |part, low, steps, out| {
+        for (entry, out) in part.iter().zip(out) {
+            // Adding 2²³ rounds to a whole number, which then lies in the lowest bits.
+            let whole = smaller((entry - low) * steps, MOST_ENTRY) + WHOLE;
+            *out = whole.to_bits() as u8;
+        }
+    })
+}
+
+/// A number that leaves no bits below 1.
+pub(super) const WHOLE: f32 = 8_388_608.0;
+
+/// The same, by what a tier has to find the least and the largest of sixteen, and to write sixteen
+/// entries as so many steps to 1 above the least.
+#[inline(always)]
+pub(super) fn to_steps_by(
+    entries: &[f32],
+    most: f32,
+    out: &mut [u8],
+    ends: impl Fn(&[f32; 16]) -> [f32; 2],
+    write: impl Fn(&[f32; 16], f32, f32, &mut [u8; 16]),
+) -> (f32, f32) {
     let (parts, _) = entries.as_chunks::<16>();
     let (mut widest, mut all, mut bias) = (0.0f32, 0.0f32, 0.0f32);
     for part in parts {
-        let (low, high) = (fold(part, smaller), fold(part, larger));
+        let [low, high] = ends(part);
         widest = larger(widest, high - low);
         all += high - low;
         bias += low;
@@ -579,12 +602,7 @@ pub(super) fn to_steps(entries: &[f32], most: f32, out: &mut [u8]) -> (f32, f32)
     let step = larger(widest / MOST_ENTRY, all / most);
     let steps = if step > 0.0 { 1.0 / step } else { 0.0 };
     for (part, out) in parts.iter().zip(out.as_chunks_mut::<16>().0) {
-        let low = fold(part, smaller);
-        for (entry, out) in part.iter().zip(out) {
-            // Adding 2²³ rounds to a whole number, which then lies in the lowest bits.
-            let whole = smaller((entry - low) * steps, MOST_ENTRY) + 8_388_608.0;
-            *out = whole.to_bits() as u8;
-        }
+        write(part, ends(part)[0], steps, out);
     }
     (step, bias)
 }

@@ -47,6 +47,55 @@ pub(super) struct Near {
     pub(super) base: f32,
 }
 
+/// The lists that may reach farthest, put in order only as far as somebody asks: a search mostly ends
+/// early.
+#[derive(Debug, Default)]
+pub(super) struct Ranking {
+    /// As [`rank`] sorts them, and their bases.
+    lists: Vec<(u64, f32)>,
+    /// How many are in order: farthest reach first, of equals the lower list.
+    sorted: usize,
+}
+
+/// Lists that are put in order at once.
+const SORTED: usize = 10;
+
+impl Ranking {
+    pub(super) fn clear(&mut self) {
+        self.lists.clear();
+        self.sorted = 0;
+    }
+
+    /// The list at this place of the order; `None` if fewer were ranked.
+    #[inline]
+    pub(super) fn get(&mut self, at: usize) -> Option<Near> {
+        while self.sorted <= at && self.sorted < self.lists.len() {
+            self.sort_more();
+        }
+        self.lists.get(at).map(|&list| near(list))
+    }
+
+    fn sort_more(&mut self) {
+        let mut rest = &mut self.lists[self.sorted..];
+        let wanted = self.sorted.max(SORTED);
+        if rest.len() > wanted {
+            rest.select_nth_unstable_by_key(wanted, |list| list.0);
+            rest = &mut rest[..wanted];
+        }
+        rest.sort_unstable_by_key(|list| list.0);
+        self.sorted += rest.len();
+    }
+
+    /// All of them, in order as far as anybody asked.
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = Near> {
+        self.lists.iter().map(|&list| near(list))
+    }
+}
+
+fn near((rank, base): (u64, f32)) -> Near {
+    Near { list: rank as u32, reach: reach_of(rank), base }
+}
+
 /// Products of some queries with all centroids.
 #[derive(Debug, Default)]
 pub(super) struct Products {
@@ -61,7 +110,6 @@ pub(super) struct Products {
 pub(super) struct Scratch {
     reaches: Vec<f32>,
     places: Vec<u32>,
-    order: Vec<u64>,
 }
 
 /// Centroids in whole numbers, at most [`MOST_OUTLINED`] either way, with one scale each.
@@ -162,16 +210,16 @@ impl Coarse {
         Kernels::best().outline_dots(whole, &self.outline, sums);
     }
 
-    /// The `wanted` lists that may reach farthest towards query `i` of `products`, which is `length`
-    /// long, farthest first; of equals the lower.
-    pub(super) fn nearest(
+    /// Adds to `ranking`, which is in order as far as it goes, up to the `wanted` lists that may reach
+    /// farthest towards query `i` of `products`, which is `length` long; of equals the lower ones.
+    pub(super) fn rank(
         &self,
         products: &Products,
         i: usize,
         length: f32,
         wanted: usize,
         scratch: &mut Scratch,
-        out: &mut Vec<Near>,
+        ranking: &mut Ranking,
     ) -> Result<()> {
         let (kernels, lists) = (Kernels::best(), self.lists());
         let heights = Heights {
@@ -183,28 +231,24 @@ impl Coarse {
             reach: if self.metric == Metric::L2 { 0.0 } else { REACH * length },
             level: 0.0,
         };
-        let Scratch { reaches, places, order } = scratch;
+        let Scratch { reaches, places } = scratch;
         reaches.resize(lists, 0.0);
         let extent = kernels.tops(&heights, reaches);
         let level = level_of_best(reaches, extent, wanted);
         places.clear();
         kernels.places_from(reaches, level, places);
-        order.clear();
-        order.extend(places.iter().map(|&list| rank(reaches[list as usize], list)));
-        if wanted < order.len() {
-            order.select_nth_unstable(wanted);
-            order.truncate(wanted);
+        let Ranking { lists, sorted } = ranking;
+        let last = lists.last().map(|list| list.0);
+        let base = |list: u32| match self.metric {
+            Metric::L2 => 0.0,
+            _ => heights.height(list as usize),
+        };
+        let ranks = places.iter().map(|&list| (rank(reaches[list as usize], list), base(list)));
+        lists.extend(ranks.filter(|list| last.is_none_or(|last| list.0 > last)));
+        if wanted < lists.len() {
+            lists[*sorted..].select_nth_unstable_by_key(wanted - *sorted, |list| list.0);
+            lists.truncate(wanted);
         }
-        order.sort_unstable();
-        out.clear();
-        out.extend(order.iter().map(|&rank| {
-            let list = rank as u32;
-            let base = match self.metric {
-                Metric::L2 => 0.0,
-                _ => heights.height(list as usize),
-            };
-            Near { list, reach: reaches[list as usize], base }
-        }));
         Ok(())
     }
 }
@@ -272,9 +316,15 @@ fn rank(reach: f32, list: u32) -> u64 {
     u64::from(!ascending) << 32 | u64::from(list)
 }
 
+/// The reach that was given to [`rank`].
+fn reach_of(rank: u64) -> f32 {
+    let ascending = !((rank >> 32) as u32);
+    f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{level_of_best, rank};
+    use super::{Ranking, level_of_best, rank, reach_of};
 
     #[test]
     fn ranks_sort_as_numbers_do() {
@@ -282,6 +332,24 @@ mod tests {
         assert!(numbers.windows(2).all(|pair| rank(pair[0], 9) < rank(pair[1], 3)));
         assert_eq!(rank(0.0, 1), rank(-0.0, 1));
         assert!(rank(1.0, 1) < rank(1.0, 2));
+        assert!(numbers.iter().all(|&reach| reach_of(rank(reach, 5)) == reach));
+    }
+
+    #[test]
+    fn a_ranking_is_in_order_however_it_is_asked() {
+        let lists: Vec<(u64, f32)> =
+            (0..500u32).map(|list| (rank(((list * 7919) % 100) as f32, list), 0.0)).collect();
+        let mut sorted = lists.clone();
+        sorted.sort_unstable_by_key(|list| list.0);
+        for step in [1, 7, 499] {
+            let mut ranking = Ranking { lists: lists.clone(), sorted: 0 };
+            for at in (0..500).step_by(step) {
+                let near = ranking.get(at).expect("500 lists");
+                assert_eq!((rank(near.reach, near.list), near.base), sorted[at]);
+            }
+            assert_eq!(ranking.get(500), None);
+            assert_eq!(ranking.lists, sorted);
+        }
     }
 
     #[test]

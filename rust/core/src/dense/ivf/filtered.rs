@@ -69,7 +69,7 @@ impl Ivf {
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Found> {
-        self.make_tables(query, scratch);
+        self.begin(query, effort, scratch)?;
         let places = Some(allowed.places(self.rows.all()?));
         let scan = |end, scratch: &mut Scratch| {
             self.scan_lists(query, places, effort, end, scratch, cancel)

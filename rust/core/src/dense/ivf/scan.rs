@@ -34,13 +34,13 @@ impl<'a> Scan<'a> {
     pub(super) fn new(
         ivf: &'a Ivf,
         places: Option<&'a Bits>,
-        lists: &[Near],
+        lists: impl Iterator<Item = Near>,
         tables: &'a ByteTables,
         passing: &'a mut Passing,
         best: &'a mut Best,
         all: Option<&'a mut Best>,
     ) -> Self {
-        let top = lists.iter().fold(f32::MIN, |top, near| top.max(near.base));
+        let top = lists.fold(f32::MIN, |top, near| top.max(near.base));
         let steps = if tables.step() > 0.0 { 1.0 / tables.step() } else { 0.0 };
         let most = (MOST_ENTRY as usize * tables.parts()).min(usize::from(u16::MAX)) as i32;
         let (codes, missed) = (0, false);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::coarse::{self, Near, Products};
+use super::coarse::{self, Products, Ranking};
 use super::filtered::{End, Scanned};
 use super::scan::Scan;
 use super::select::Best;
@@ -44,8 +44,7 @@ pub(super) struct Scratch {
     coarse: coarse::Scratch,
     /// The query in the order of the quantizer's columns.
     columns: Vec<f32>,
-    pub(super) lists: Vec<Near>,
-    seen: Vec<bool>,
+    pub(super) ranking: Ranking,
     pub(super) together: Together,
     /// Lists looked into, in that order; again if looked into again.
     probed: Vec<u32>,
@@ -123,6 +122,13 @@ pub(super) struct Effort {
     pub(super) probes: usize,
     pub(super) rescore: usize,
     pub(super) slack: f32,
+}
+
+impl Effort {
+    /// Lists ranked at first.
+    fn first(self) -> usize {
+        if self.slack.is_finite() { self.probes.min(FIRST) } else { self.probes }
+    }
 }
 
 impl Ivf {
@@ -225,7 +231,8 @@ impl Ivf {
             k,
             probes: search.probes.unwrap_or_else(probed).min(self.lists()),
             rescore: search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k),
-            slack: search.slack.unwrap_or(f32::INFINITY),
+            // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
+            slack: search.slack.filter(|_| self.metric != Metric::L2).unwrap_or(f32::INFINITY),
         }
     }
 
@@ -264,24 +271,31 @@ impl Ivf {
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<usize> {
-        self.make_tables(query, scratch);
+        self.begin(query, effort, scratch)?;
         Ok(self.scan_lists(query, None, effort, End::Effort, scratch, cancel)?.codes)
     }
 
-    /// Ranks the lists nearest to `query`.
-    pub(super) fn rank(
+    /// Ranks the lists nearest to `query`, and makes the tables in which codes are looked up while the
+    /// codes of the first lists come.
+    pub(super) fn begin(
         &self,
         query: Query<'_>,
-        wanted: usize,
+        effort: Effort,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let Scratch { aim, coarse, lists, .. } = scratch;
-        let length = Kernels::best().dot(query.numbers, query.numbers).sqrt();
-        self.coarse.nearest(&aim.products, query.place, length, wanted, coarse, lists)
+        let kernels = Kernels::best();
+        let Scratch { aim, coarse, ranking, .. } = scratch;
+        let length = kernels.dot(query.numbers, query.numbers).sqrt();
+        ranking.clear();
+        self.coarse.rank(&aim.products, query.place, length, effort.first(), coarse, ranking)?;
+        for near in (0..AHEAD).map_while(|at| ranking.get(at)) {
+            kernels.prefetch(self.codes.peek(self.code_range(near.list as usize)));
+        }
+        self.make_tables(query, scratch);
+        Ok(())
     }
 
-    /// Makes the tables in which the codes of `query` are looked up.
-    pub(super) fn make_tables(&self, query: Query<'_>, scratch: &mut Scratch) {
+    fn make_tables(&self, query: Query<'_>, scratch: &mut Scratch) {
         let Scratch { aim, columns, entries, tables, .. } = scratch;
         let turned = &aim.turned[query.place * self.columns.len()..][..self.columns.len()];
         columns.clear();
@@ -346,7 +360,7 @@ impl Ivf {
         Ok((probed, cost, filtered))
     }
 
-    /// Offers the codes of the nearest lists at `places` to `scratch.best`.
+    /// Offers the codes of the nearest lists at `places` to `scratch.best`. [`Self::begin`] came before.
     ///
     /// By its effort a search looks into `effort.probes` lists, and into more while those hold fewer than
     /// `k` rows; into fewer where slack ends it. As slack mostly does so early, lists are then ranked a
@@ -360,45 +374,35 @@ impl Ivf {
         scratch: &mut Scratch,
         cancel: &Cancel,
     ) -> Result<Scanned> {
-        let Scratch {
-            aim, coarse, lists, seen, probed, tables, passing, best, all, waiting, ..
-        } = scratch;
+        let Scratch { aim, coarse, ranking, probed, tables, passing, best, all, waiting, .. } =
+            scratch;
         let kernels = Kernels::best();
-        // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
         let length = kernels.dot(query.numbers, query.numbers).sqrt();
-        let slack = match self.metric {
-            Metric::L2 => f32::INFINITY,
-            _ => effort.slack * length,
-        };
-        let mut ranked = if slack.is_finite() { effort.probes.min(FIRST) } else { effort.probes };
-        let (products, place) = (&aim.products, query.place);
-        self.coarse.nearest(products, place, length, ranked, coarse, lists)?;
+        let ends_early = effort.slack.is_finite();
+        let slack = if ends_early { effort.slack * length } else { f32::INFINITY };
         let all = (places.is_some() && matches!(end, End::Effort)).then_some(all);
-        let mut scan = Scan::new(self, places, lists, tables, passing, best, all);
+        let mut scan = Scan::new(self, places, ranking.all(), tables, passing, best, all);
         let hopeless = length * self.coarse.unsure(self.columns.len()) + BEYOND * slack;
         scan.start(effort, hopeless, end);
-        seen.clear();
-        seen.resize(self.lists(), false);
         if matches!(end, End::Effort) {
             probed.clear();
         }
+        let (mut at, mut ranked) = (0, ranking.all().len().max(1));
         loop {
-            for (at, near) in lists.iter().enumerate() {
-                if std::mem::replace(&mut seen[near.list as usize], true) {
-                    continue;
-                }
-                if let Some(next) = lists.get(at + AHEAD) {
+            while let Some(near) = ranking.get(at) {
+                at += 1;
+                if let Some(next) = ranking.get(at + AHEAD - 1) {
                     kernels.prefetch(self.codes.peek(self.code_range(next.list as usize)));
                 }
                 waiting.ask(kernels, &self.vectors);
-                scan.list(*near)?;
+                scan.list(near)?;
                 probed.push(near.list);
-                let next = lists.get(at + 1).map_or(f32::INFINITY, |next| next.reach);
+                let next = ranking.get(at).map_or(f32::INFINITY, |next| next.reach);
                 let late = |kth: f32| {
-                    let ends = slack.is_finite() && at % STRIDE == STRIDE - 1 && next + slack < kth;
-                    ends || probed.len() >= effort.probes
+                    let ends = ends_early && at.is_multiple_of(STRIDE) && next + slack < kth;
+                    ends || at >= effort.probes
                 };
-                if scan.is_over(*near, &mut end, late) {
+                if scan.is_over(near, &mut end, late) {
                     return Ok(scan.done(end));
                 }
             }
@@ -407,7 +411,7 @@ impl Ivf {
                 return Ok(scan.done(end));
             }
             ranked *= 4;
-            self.coarse.nearest(products, place, length, ranked, coarse, lists)?;
+            self.coarse.rank(&aim.products, query.place, length, ranked, coarse, ranking)?;
         }
     }
 

@@ -2,6 +2,8 @@
 
 /// Counters; scores share one if there are more of them.
 const COUNTERS: usize = 4096;
+/// Counters that are also counted together.
+const FLOOR: usize = 32;
 
 /// Collects the best of everything offered: higher score first, then lower place.
 ///
@@ -22,7 +24,7 @@ pub(super) struct Best {
     hopeless: usize,
     /// Counters below this one need not be offered.
     lowest: usize,
-    counts: Vec<u32>,
+    counts: Counts,
     kept: Level,
     kth: Level,
     taken: Vec<(i32, u32)>,
@@ -38,6 +40,30 @@ enum Deep {
     Below(usize),
     /// From this counter on.
     From(usize),
+}
+
+/// How many scores each counter has, and each [`FLOOR`] of them.
+#[derive(Debug, Default)]
+struct Counts {
+    each: Vec<u32>,
+    floors: Vec<u32>,
+}
+
+impl Counts {
+    fn start(&mut self, counters: usize) {
+        let clear = |counts: &mut Vec<u32>, len| {
+            counts.clear();
+            counts.resize(len, 0);
+        };
+        clear(&mut self.each, counters);
+        clear(&mut self.floors, counters.div_ceil(FLOOR));
+    }
+
+    #[inline]
+    fn count(&mut self, counter: usize) {
+        self.each[counter] += 1;
+        self.floors[counter / FLOOR] += 1;
+    }
 }
 
 /// The counter that the best `wanted` of the scores reach.
@@ -66,12 +92,26 @@ impl Level {
         self.reached += usize::from(counter >= self.at);
     }
 
-    /// Rises as far as it may.
-    fn rise(&mut self, counts: &[u32]) {
-        while self.reached - counts[self.at] as usize >= self.wanted {
-            self.reached -= counts[self.at] as usize;
-            self.at += 1;
+    /// Rises as far as it may: counter by counter to the next floor, by floors, and by counters again.
+    fn rise(&mut self, counts: &Counts) {
+        while !self.at.is_multiple_of(FLOOR) {
+            if !self.leave(counts.each[self.at], 1) {
+                return;
+            }
         }
+        while self.leave(counts.floors[self.at / FLOOR], FLOOR) {}
+        while self.leave(counts.each[self.at], 1) {}
+    }
+
+    /// Goes up by so many `counters`, which have `count` scores, if as many as wanted lie above them.
+    #[inline]
+    fn leave(&mut self, count: u32, counters: usize) -> bool {
+        let above = self.reached - count as usize;
+        let enough = above >= self.wanted;
+        if enough {
+            (self.reached, self.at) = (above, self.at + counters);
+        }
+        enough
     }
 }
 
@@ -83,8 +123,7 @@ impl Best {
     pub(super) fn start(&mut self, wanted: usize, k: usize, most: i32, hopeless: i32, spare: bool) {
         let most = most.max(0) as usize;
         self.shift = (most / COUNTERS + 1).next_power_of_two().trailing_zeros();
-        self.counts.clear();
-        self.counts.resize((most >> self.shift) + 1, 0);
+        self.counts.start((most >> self.shift) + 1);
         let kept = if spare { 2 * wanted } else { wanted };
         (self.kept, self.kth) = (Level::new(kept), Level::new(k));
         (self.wanted, self.deep, self.lowest) = (wanted, Deep::No, 0);
@@ -148,9 +187,9 @@ impl Best {
     /// Takes one more; [`Self::settle`] is then due.
     #[inline]
     pub(super) fn push(&mut self, score: i32, place: u32) {
-        let counter = (score.max(0) as usize >> self.shift).min(self.counts.len() - 1);
+        let counter = (score.max(0) as usize >> self.shift).min(self.counts.each.len() - 1);
         self.taken.push((score, place));
-        self.counts[counter] += 1;
+        self.counts.count(counter);
         self.kept.count(counter);
         self.kth.count(counter);
     }

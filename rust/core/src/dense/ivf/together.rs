@@ -176,22 +176,17 @@ impl Ivf {
         scratch: &mut Scratch,
         together: &mut Together,
     ) -> Result<()> {
-        let kernels = Kernels::best();
-        self.rank(query, effort.probes, scratch)?;
-        for near in scratch.lists.iter().take(FIRST) {
-            kernels.prefetch(self.codes.peek(self.code_range(near.list as usize)));
-        }
-        self.make_tables(query, scratch);
-        let Scratch { lists, tables, passing, best, .. } = scratch;
-        let mut scan = Scan::new(self, None, lists, tables, passing, best, None);
+        self.begin(query, effort, scratch)?;
+        let Scratch { ranking, tables, passing, best, .. } = scratch;
+        let mut scan = Scan::new(self, None, ranking.all(), tables, passing, best, None);
         scan.start(effort, f32::INFINITY, End::Effort);
-        lists.iter().take(FIRST).try_for_each(|near| scan.list(*near))?;
+        (0..FIRST).map_while(|at| ranking.get(at)).try_for_each(|near| scan.list(near))?;
         let way = &mut together.ways[i];
         (way.codes, way.most) = (scan.codes(), scan.most());
-        together.visits.extend(lists.iter().skip(FIRST).map(|near| Visit {
+        together.visits.extend(ranking.all().skip(FIRST).map(|near| Visit {
             list: near.list,
             way: i as u32,
-            base: scan.base(*near),
+            base: scan.base(near),
         }));
         way.least = best.least();
         best.finish_into(&mut way.taken);

@@ -95,6 +95,14 @@ pub(super) fn fate(c: char, stages: &impl Stages) -> Fate {
     }
 }
 
+/// What the normalizer makes of `c`, read off what becomes of it between two letters; `None` if that
+/// depends on its neighbours.
+pub(super) fn normal(c: char, stages: &impl Stages) -> Option<[char; SPELLED]> {
+    let normal = stages.normalize(&format!("a{c}b"));
+    let made = normal.strip_prefix('a')?.strip_suffix('b')?;
+    if made.chars().any(|c| stages.moves(c)) { None } else { spelled(made) }
+}
+
 fn spell(kept: &str) -> Fate {
     spelled(kept).map_or(Fate::Odd, Fate::Spell)
 }

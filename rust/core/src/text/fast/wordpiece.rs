@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::chars::{self, Chars, Fate, Stages};
+use super::chars::{self, Chars, Fate, SPELLED, Stages};
 use super::prefixes::Prefixes;
 use super::spans::{Surfaces, Walk};
 use super::words::{Key, SHORT, number};
@@ -47,6 +47,8 @@ pub(in crate::text) struct Vocabulary {
 #[derive(Debug)]
 pub(super) struct WordPiece {
     chars: Chars,
+    /// What the normalizer makes of each character.
+    normal: Chars<Option<[char; SPELLED]>>,
     classes: [Class; 256],
     lowercase: bool,
     pieces: Pieces,
@@ -83,7 +85,7 @@ impl WordPiece {
         if classes[usize::from(b' ')] != SPACE {
             return None;
         }
-        Some(Self { chars, classes, lowercase, pieces })
+        Some(Self { chars, normal: Chars::new(), classes, lowercase, pieces })
     }
 
     /// Appends the ids of `text`.
@@ -188,8 +190,20 @@ impl WordPiece {
         match text.as_bytes().iter().all(plain) {
             true if self.lowercase => Cow::Owned(text.to_ascii_lowercase()),
             true => Cow::Borrowed(text),
-            false => Cow::Owned(stages.normalize(text)),
+            false => Cow::Owned(
+                self.normalize_characters(text, stages).unwrap_or_else(|| stages.normalize(text)),
+            ),
         }
+    }
+
+    /// The same, character by character; `None` if one depends on its neighbours.
+    fn normalize_characters(&self, text: &str, stages: &impl Stages) -> Option<String> {
+        let mut normal = String::with_capacity(text.len());
+        for c in text.chars() {
+            let made = self.normal.get(c, |c| chars::normal(c, stages))?;
+            normal.extend(made.into_iter().filter(|&c| c != '\0'));
+        }
+        Some(normal)
     }
 
     /// Appends the ids of what the normalizer made.
