@@ -106,6 +106,13 @@ pub(super) struct Aim {
 pub(super) struct Query<'a> {
     pub(super) numbers: &'a [f32],
     pub(super) place: usize,
+    length: f32,
+}
+
+impl<'a> Query<'a> {
+    pub(super) fn new(numbers: &'a [f32], place: usize) -> Self {
+        Self { numbers, place, length: Kernels::best().dot(numbers, numbers).sqrt() }
+    }
 }
 
 /// Lists ranked before slack has had its first chances.
@@ -186,7 +193,7 @@ impl Ivf {
                 let round = i..(i + ROUND).min(block.end);
                 self.aim(queries.slice(round), &mut scratch.aim)?;
             }
-            let query = Query { numbers: queries.row(i), place };
+            let query = Query::new(queries.row(i), place);
             let Some(allowed) = filter.of(i) else {
                 let codes = self.scan_one(query, effort, &mut scratch, cancel)?;
                 found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
@@ -285,9 +292,9 @@ impl Ivf {
     ) -> Result<()> {
         let kernels = Kernels::best();
         let Scratch { aim, coarse, ranking, .. } = scratch;
-        let length = kernels.dot(query.numbers, query.numbers).sqrt();
+        let Query { place, length, .. } = query;
         ranking.clear();
-        self.coarse.rank(&aim.products, query.place, length, effort.first(), coarse, ranking)?;
+        self.coarse.rank(&aim.products, place, length, effort.first(), coarse, ranking)?;
         for near in (0..AHEAD).map_while(|at| ranking.get(at)) {
             kernels.prefetch(self.codes.peek(self.code_range(near.list as usize)));
         }
@@ -337,7 +344,7 @@ impl Ivf {
             return Ok((Vec::new(), Cost { codes: 0, rows: allowed.count() as u64 }, 0));
         }
         self.aim(MatrixRef::new(query, self.dim)?, &mut scratch.aim)?;
-        let query = Query { numbers: query, place: 0 };
+        let query = Query::new(query, 0);
         let cost = match allowed {
             Some(allowed) => {
                 self.search_filtered(query, allowed, effort, &mut scratch, cancel)?.cost
@@ -377,7 +384,7 @@ impl Ivf {
         let Scratch { aim, coarse, ranking, probed, tables, passing, best, all, waiting, .. } =
             scratch;
         let kernels = Kernels::best();
-        let length = kernels.dot(query.numbers, query.numbers).sqrt();
+        let Query { place, length, .. } = query;
         let ends_early = effort.slack.is_finite();
         let slack = if ends_early { effort.slack * length } else { f32::INFINITY };
         let all = (places.is_some() && matches!(end, End::Effort)).then_some(all);
@@ -411,7 +418,7 @@ impl Ivf {
                 return Ok(scan.done(end));
             }
             ranked *= 4;
-            self.coarse.rank(&aim.products, query.place, length, ranked, coarse, ranking)?;
+            self.coarse.rank(&aim.products, place, length, ranked, coarse, ranking)?;
         }
     }
 

@@ -144,7 +144,7 @@ impl Ivf {
                 let round = i..(i + ROUND).min(queries.rows());
                 self.aim(queries.slice(round), &mut scratch.aim)?;
             }
-            let query = Query { numbers, place: i % ROUND };
+            let query = Query::new(numbers, i % ROUND);
             self.set_out(query, i, effort, &mut scratch, &mut together)?;
         }
         self.visit(effort, &mut together, cancel)?;
