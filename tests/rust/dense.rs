@@ -399,7 +399,6 @@ proptest! {
     }
 }
 
-/// A pinned number on fixed data: it may rise, it must not fall.
 #[test]
 fn a_search_leaves_nothing_behind_for_the_next_on_its_thread() {
     let (large, small) = (clustered(3000, 24, 40, 6), clustered(90, 7, 5, 7));

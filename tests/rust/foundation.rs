@@ -45,6 +45,35 @@ proptest! {
     }
 
     #[test]
+    fn streams_give_every_item_once_in_order_though_each_is_done_after_the_next_is_begun(
+        cuts in prop::collection::vec(0usize..9, 0..30),
+    ) {
+        let mut blocks = Vec::new();
+        for cut in cuts {
+            let at = blocks.last().map_or(0, |block: &std::ops::Range<usize>| block.end);
+            blocks.push(at..at + cut);
+        }
+        let count = blocks.last().map_or(0, |block| block.end);
+        for threads in [1, 2, 5] {
+            let threads = Threads::new(threads).unwrap();
+            let got = threads.streams(&blocks, &Cancel::new(), |taken| {
+                let (mut begun, mut done) = (None, Vec::new());
+                for i in taken.flatten() {
+                    done.extend(begun.replace((i, 3 * i)));
+                }
+                done.extend(begun);
+                Ok(done)
+            });
+            prop_assert_eq!(got.unwrap(), (0..count).map(|i| 3 * i).collect::<Vec<_>>());
+            let refused = threads.streams(&blocks, &Cancel::new(), |taken| match taken.count() {
+                0 => Ok(Vec::<(usize, ())>::new()),
+                _ => Err(Error::Cancelled),
+            });
+            prop_assert_eq!(refused.is_err(), !blocks.is_empty());
+        }
+    }
+
+    #[test]
     fn a_sample_holds_k_different_numbers_below_n(seed: u64, n in 0usize..200, part in 0.0..=1.0) {
         let k = (n as f64 * part) as usize;
         let picks = Rng::new(seed, 0).sample(n, k);

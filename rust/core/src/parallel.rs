@@ -96,41 +96,55 @@ impl Threads {
             work(i * block..((i + 1) * block).min(n))
         };
         let count = n.div_ceil(block);
-        if self == Self::ONE || count <= 1 {
-            return (0..count).map(one).collect();
-        }
-        self.work_off(count, cancel, one)
+        self.work_off(count, cancel, |taken| taken.map(|i| Ok((i, one(i)?))).collect())
     }
 
-    /// Results of `one` for `0..count`, or an error among them.
+    /// Results of the items of `blocks`, in order of the items: each thread does all its blocks in one
+    /// call of `work`, which takes them off what it is given and may begin one before it is done with
+    /// the last. `work` gives each item's number and result, and polls `cancel`.
+    pub fn streams<T, F>(self, blocks: &[Range<usize>], cancel: &Cancel, work: F) -> Result<Vec<T>>
+    where
+        T: Send,
+        F: Fn(&mut dyn Iterator<Item = Range<usize>>) -> Result<Vec<(usize, T)>> + Sync,
+    {
+        self.work_off(blocks.len(), cancel, |taken| work(&mut taken.map(|i| blocks[i].clone())))
+    }
+
+    /// What `work` makes of the numbers `0..count`, which each thread takes from the iterator that it
+    /// gets: results in order of the numbers that come with them, or an error among them.
     ///
     /// The caller works too: a call over in a millisecond does not wait for others to wake up.
     fn work_off<T: Send>(
         self,
         count: usize,
         cancel: &Cancel,
-        one: impl Fn(usize) -> Result<T> + Sync,
+        work: impl Fn(&mut dyn Iterator<Item = usize>) -> Result<Vec<(usize, T)>> + Sync,
     ) -> Result<Vec<T>> {
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
-        let work = || {
-            let mut own = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= count {
-                    break;
-                }
-                let result = one(i);
-                if result.is_err() {
-                    next.store(count, Ordering::Relaxed);
-                }
-                own.push((i, result));
-            }
-            locked(&done).append(&mut own);
+        let results = |done: Vec<(usize, T)>| done.into_iter().map(|(_, result)| result).collect();
+        if self == Self::ONE || count <= 1 {
+            return work(&mut (0..count)).map(results);
+        }
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::new())));
+        let take = || {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            (i < count).then_some(i)
         };
-        self.beside(count, cancel, work);
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_unstable_by_key(|(i, _)| *i);
-        done.into_iter().map(|(_, result)| result).collect()
+        self.beside(count, cancel, || {
+            let own = work(&mut std::iter::from_fn(take));
+            if own.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            let mut done = locked(&done);
+            match (&mut *done, own) {
+                (Ok(done), Ok(mut own)) => done.append(&mut own),
+                (Ok(_), Err(error)) => *done = Err(error),
+                (Err(_), _) => {}
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        // Runs that are in order already.
+        done.sort_by_key(|(i, _)| *i);
+        Ok(results(done))
     }
 
     /// Runs `work` on the calling thread and on as many others as `count` blocks keep busy.
@@ -162,11 +176,12 @@ impl Threads {
             return items.try_for_each(one);
         }
         let items = Mutex::new(items);
-        let taken = |_| {
-            let item = locked(&items).next();
-            item.map_or(Ok(()), &one)
+        let next = || locked(&items).next();
+        let work = |taken: &mut dyn Iterator<Item = usize>| {
+            taken.zip(std::iter::from_fn(next)).try_for_each(|(_, item)| one(item))?;
+            Ok(Vec::<(usize, ())>::new())
         };
-        self.work_off(count, cancel, taken).map(drop)
+        self.work_off(count, cancel, work).map(drop)
     }
 
     /// Runs `work(first_item, chunk)` over `data` cut into chunks of `block` items of `width` numbers.

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::Result;
+
 /// An id and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
@@ -17,6 +19,48 @@ impl Scored {
         // -0.0 and 0.0 are one score: adding 0.0 turns the first into the second.
         (other.score + 0.0).total_cmp(&(self.score + 0.0)).then(self.id.cmp(&other.id))
     }
+}
+
+/// Keys sort by score, highest first, then by `low`; those of NaN sort anywhere.
+pub(crate) fn key(score: f32, low: u32) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    u64::from(!ascending) << 32 | u64::from(low)
+}
+
+/// The score that was given to [`key`].
+pub(crate) fn score_of(key: u64) -> f32 {
+    let ascending = !((key >> 32) as u32);
+    f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
+}
+
+/// The `k` best of `keys`, best first; of equal scores those of lower ids. `id` names what a key's low half
+/// stands for, and is asked for no more of them than it must.
+pub(crate) fn best_of(
+    keys: &mut [u64],
+    k: usize,
+    id: impl Fn(u32) -> Result<u64>,
+) -> Result<Vec<Scored>> {
+    if k == 0 {
+        return Ok(Vec::new());
+    }
+    let mut count = keys.len();
+    if k < count {
+        // All that score as much as the k-th stay for now.
+        let last = *keys.select_nth_unstable(k - 1).1;
+        count = k;
+        for i in k..keys.len() {
+            if keys[i] >> 32 == last >> 32 {
+                keys.swap(i, count);
+                count += 1;
+            }
+        }
+    }
+    let scored = |&key: &u64| Ok(Scored { score: score_of(key), id: id(key as u32)? });
+    let mut best = keys[..count].iter().map(scored).collect::<Result<Vec<Scored>>>()?;
+    best.sort_unstable_by(Scored::rank);
+    best.truncate(k);
+    Ok(best)
 }
 
 /// Collects the `k` best of everything pushed.
@@ -69,5 +113,40 @@ impl TopK {
         }
         self.kept.sort_unstable_by(Scored::rank);
         self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{TopK, best_of, key, score_of};
+
+    #[test]
+    fn keys_sort_as_scores_do() {
+        let scores = [f32::INFINITY, 2.0, 1.0, 1e-40, 0.0, -1e-40, -1.0, f32::NEG_INFINITY];
+        assert!(scores.windows(2).all(|pair| key(pair[0], 9) < key(pair[1], 3)));
+        assert_eq!(key(0.0, 1), key(-0.0, 1));
+        assert!(key(1.0, 1) < key(1.0, 2));
+        assert!(scores.iter().all(|&score| score_of(key(score, 5)) == score));
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_are_those_that_a_stream_keeps(
+            scores in prop::collection::vec(-4i8..4, 0..60), k in 0usize..70,
+        ) {
+            // Ids against the order of places, so that ties tell.
+            let id = |place: u32| u64::from(1000 - place);
+            let named = |place| Ok(id(place));
+            let mut stream = TopK::new(k);
+            let mut keys = Vec::new();
+            for (place, &score) in (0u32..).zip(&scores) {
+                stream.push(f32::from(score), id(place));
+                keys.push(key(f32::from(score), place));
+            }
+            let best = best_of(&mut keys, k, named).expect("all have names");
+            prop_assert_eq!(best, stream.into_sorted());
+        }
     }
 }

@@ -145,7 +145,7 @@ mod sketch;
 
 pub use columns::{Columns, SHORT};
 pub use outline::{MOST_OUTLINED, OUTLINED, Outline};
-pub use sketch::{Probe, outline_rest, rest, to_bytes};
+pub use sketch::{Probe, largest, outline_rest, rest, to_bytes};
 
 /// Independent sums of a canonical reduction: two 512-bit or four 256-bit registers.
 pub const LANES: usize = 32;

@@ -29,8 +29,8 @@ const LEAST: f64 = 1.5e-45;
 const ROUNDED_UP: f64 = 1.0 + 1e-9;
 
 /// The largest |x|, 0 if there is none: sizes have the order of their bits, which is found faster.
-fn largest(row: &[f32]) -> f32 {
-    f32::from_bits(row.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0))
+pub fn largest(row: &[f32]) -> f32 {
+    f32::from_bits(row.iter().map(|x| x.abs().to_bits() as i32).max().unwrap_or(0) as u32)
 }
 
 /// Writes each number of `row` in steps of the scale that it returns, the largest as ±127.

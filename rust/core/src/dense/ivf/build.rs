@@ -113,7 +113,7 @@ fn cluster(
     let mut turned = Matrix::zeros(rows.rows(), near);
     threads.chunks_mut(turned.data_mut(), near, BLOCK, cancel, |first, out| {
         let rows = rows.slice(first..first + out.len() / near);
-        axes.turn(rows, true, near, &mut Turning::default(), out)
+        axes.turn(rows, near, &mut Turning::default(), out)
     })?;
     let means = KMeans {
         seeding: Seeding::Drawn,
@@ -163,7 +163,7 @@ impl Coder<'_> {
             let rows = &rows[first..first + chunk.len() / columns];
             let picks: Vec<_> = rows.iter().map(|&row| row as usize).collect();
             let gathered = self.rows.gather(&picks);
-            self.axes.turn(gathered.view(), true, columns, &mut Turning::default(), chunk)?;
+            self.axes.turn(gathered.view(), columns, &mut Turning::default(), chunk)?;
             if self.metric != Metric::L2 {
                 for (out, &row) in chunk.chunks_exact_mut(columns).zip(&picks) {
                     self.centroids.take_off(self.nearest[row].centroid as usize, out);

@@ -11,7 +11,7 @@ use super::check::finite;
 use crate::dense::Metric;
 use crate::kernels::{Heights, Kernels, MOST_OUTLINED, Outline, padded};
 use crate::store::{Column, Sections, Segment};
-use crate::{Matrix, Result};
+use crate::{Matrix, Result, topk};
 
 /// How far beyond its centroid a list may reach towards the query, in spreads.
 const REACH: f32 = 0.25;
@@ -51,7 +51,7 @@ pub(super) struct Near {
 /// early.
 #[derive(Debug, Default)]
 pub(super) struct Ranking {
-    /// As [`rank`] sorts them, and their bases.
+    /// Keys of reaches and lists, and bases.
     lists: Vec<(u64, f32)>,
     /// How many are in order: farthest reach first, of equals the lower list.
     sorted: usize,
@@ -92,8 +92,8 @@ impl Ranking {
     }
 }
 
-fn near((rank, base): (u64, f32)) -> Near {
-    Near { list: rank as u32, reach: reach_of(rank), base }
+fn near((key, base): (u64, f32)) -> Near {
+    Near { list: key as u32, reach: topk::score_of(key), base }
 }
 
 /// Products of some queries with all centroids.
@@ -243,8 +243,11 @@ impl Coarse {
             Metric::L2 => 0.0,
             _ => heights.height(list as usize),
         };
-        let ranks = places.iter().map(|&list| (rank(reaches[list as usize], list), base(list)));
-        lists.extend(ranks.filter(|list| last.is_none_or(|last| list.0 > last)));
+        let keys = places.iter().map(|&list| (topk::key(reaches[list as usize], list), base(list)));
+        match last {
+            Some(last) => lists.extend(keys.filter(|list| list.0 > last)),
+            None => lists.extend(keys),
+        }
         if wanted < lists.len() {
             lists[*sorted..].select_nth_unstable_by_key(wanted - *sorted, |list| list.0);
             lists.truncate(wanted);
@@ -309,43 +312,22 @@ fn level_of_best(values: &[f32], extent: [f32; 2], wanted: usize) -> f32 {
     low
 }
 
-/// Sorts by `reach`, largest first, then by `list`.
-fn rank(reach: f32, list: u32) -> u64 {
-    let bits = (reach + 0.0).to_bits();
-    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-    u64::from(!ascending) << 32 | u64::from(list)
-}
-
-/// The reach that was given to [`rank`].
-fn reach_of(rank: u64) -> f32 {
-    let ascending = !((rank >> 32) as u32);
-    f32::from_bits(if ascending >> 31 == 1 { ascending & !(1 << 31) } else { !ascending })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Ranking, level_of_best, rank, reach_of};
-
-    #[test]
-    fn ranks_sort_as_numbers_do() {
-        let numbers = [f32::INFINITY, 2.0, 1.0, 1e-40, 0.0, -1e-40, -1.0, f32::NEG_INFINITY];
-        assert!(numbers.windows(2).all(|pair| rank(pair[0], 9) < rank(pair[1], 3)));
-        assert_eq!(rank(0.0, 1), rank(-0.0, 1));
-        assert!(rank(1.0, 1) < rank(1.0, 2));
-        assert!(numbers.iter().all(|&reach| reach_of(rank(reach, 5)) == reach));
-    }
+    use super::{Ranking, level_of_best};
+    use crate::topk::key;
 
     #[test]
     fn a_ranking_is_in_order_however_it_is_asked() {
         let lists: Vec<(u64, f32)> =
-            (0..500u32).map(|list| (rank(((list * 7919) % 100) as f32, list), 0.0)).collect();
+            (0..500u32).map(|list| (key(((list * 7919) % 100) as f32, list), 0.0)).collect();
         let mut sorted = lists.clone();
         sorted.sort_unstable_by_key(|list| list.0);
         for step in [1, 7, 499] {
             let mut ranking = Ranking { lists: lists.clone(), sorted: 0 };
             for at in (0..500).step_by(step) {
                 let near = ranking.get(at).expect("500 lists");
-                assert_eq!((rank(near.reach, near.list), near.base), sorted[at]);
+                assert_eq!((key(near.reach, near.list), near.base), sorted[at]);
             }
             assert_eq!(ranking.get(500), None);
             assert_eq!(ranking.lists, sorted);

@@ -14,7 +14,7 @@ use crate::dense::rows::Rows;
 use crate::dense::{Cost, Found, Metric, Search};
 use crate::kernels::{Kernels, Passing};
 use crate::quantize::ByteTables;
-use crate::topk::{Scored, TopK};
+use crate::topk::{self, Scored};
 use crate::{Cancel, MatrixRef, Result, Threads};
 
 /// Part of the lists that are looked into unless the caller says otherwise. With the next number it
@@ -25,10 +25,10 @@ const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
 /// Queries that are aimed together; between rounds `cancel` is polled.
 pub(super) const ROUND: usize = 8;
-/// Blocks that a thread gets, if there are so many queries…
-const BLOCKS: usize = 4;
-/// …of at most so many rounds, or else at least so many queries.
-const MOST_ROUNDS: usize = 8;
+/// A thread takes this part of its share of the queries that are left at once…
+const PART: usize = 2;
+/// …of at most so many queries, or else at least so many.
+const MOST: usize = 8 * ROUND;
 const FEWEST: usize = 2;
 /// Lists whose codes are asked for before they are needed.
 const AHEAD: usize = 2;
@@ -96,7 +96,7 @@ impl Waiting {
 /// What some queries have in common with the axes and the centroids.
 #[derive(Default)]
 pub(super) struct Aim {
-    turning: axes::Scratch,
+    turning: axes::Scratch<i8>,
     turned: Vec<f32>,
     products: Products,
 }
@@ -138,6 +138,24 @@ impl Effort {
     }
 }
 
+/// Blocks of so many queries for some threads: ever smaller ones, lest one thread wait for the other in
+/// the end.
+fn blocks(queries: usize, threads: Threads) -> Vec<Range<usize>> {
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while at < queries {
+        let part = match threads {
+            Threads::ONE => MOST,
+            _ => (queries - at) / (PART * threads.get()),
+        };
+        let whole = if part < ROUND { part } else { part - part % ROUND };
+        let end = queries.min(at + whole.clamp(FEWEST, MOST));
+        blocks.push(at..end);
+        at = end;
+    }
+    blocks
+}
+
 impl Ivf {
     /// The `k` best rows that were found for each of `queries`, which are prepared, among those that
     /// `filter` lets through.
@@ -161,51 +179,48 @@ impl Ivf {
             })?;
             return Ok(found.into_iter().flatten().collect());
         }
-        // Of several threads each gets some blocks, lest one wait for the other.
-        let blocks = if threads == Threads::ONE { 1 } else { BLOCKS * threads.get() };
-        let share = queries.rows() / blocks;
-        let block = match (share / ROUND).min(MOST_ROUNDS) {
-            0 => share.max(FEWEST),
-            rounds => rounds * ROUND,
-        };
-        let found = threads.blocks(queries.rows(), block, cancel, |block| {
-            self.search_block(queries, block, filter, effort, cancel)
-        })?;
-        Ok(found.into_iter().flatten().collect())
+        let blocks = blocks(queries.rows(), threads);
+        threads.streams(&blocks, cancel, |taken| {
+            self.search_blocks(queries, taken, filter, effort, cancel)
+        })
     }
 
-    pub(super) fn search_block(
+    /// The best rows of each query of the blocks that are `taken`, and its number.
+    pub(super) fn search_blocks(
         &self,
         queries: MatrixRef<'_>,
-        block: Range<usize>,
+        taken: &mut dyn Iterator<Item = Range<usize>>,
         filter: Filter<'_>,
         effort: Effort,
         cancel: &Cancel,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<Vec<(usize, Found)>> {
         let (k, mut scratch) = (effort.k, Scratch::take());
-        let mut found: Vec<Found> = Vec::with_capacity(block.len());
-        // The query whose candidates wait, and how many codes were compared for them.
+        let mut found: Vec<(usize, Found)> = Vec::new();
+        // The query whose candidates wait, its number, and how many codes were compared for them.
         let mut waiting = None;
-        for i in block.clone() {
-            let place = (i - block.start) % ROUND;
-            if place == 0 {
-                cancel.check()?;
-                let round = i..(i + ROUND).min(block.end);
-                self.aim(queries.slice(round), &mut scratch.aim)?;
-            }
-            let query = Query::new(queries.row(i), place);
-            let Some(allowed) = filter.of(i) else {
-                let codes = self.scan_one(query, effort, &mut scratch, cancel)?;
+        for block in taken {
+            for i in block.clone() {
+                let place = (i - block.start) % ROUND;
+                if place == 0 {
+                    cancel.check()?;
+                    let round = i..(i + ROUND).min(block.end);
+                    self.aim(queries.slice(round), &mut scratch.aim)?;
+                }
+                let query = Query::new(queries.row(i), place);
+                let Some(allowed) = filter.of(i) else {
+                    let codes = self.scan_one(query, effort, &mut scratch, cancel)?;
+                    found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
+                    scratch.best.finish_into(&mut scratch.waiting.candidates);
+                    waiting = Some((i, query, codes));
+                    continue;
+                };
                 found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
-                scratch.best.finish_into(&mut scratch.waiting.candidates);
-                waiting = Some((query, codes));
-                continue;
-            };
-            found.extend(self.score_waiting(waiting.take(), k, &mut scratch.waiting)?);
-            found.push(match self.exact_is_cheaper(allowed, effort) {
-                true => self.search_allowed(query.numbers, k, allowed)?,
-                false => self.search_filtered(query, allowed, effort, &mut scratch, cancel)?,
-            });
+                let own = match self.exact_is_cheaper(allowed, effort) {
+                    true => self.search_allowed(query.numbers, k, allowed)?,
+                    false => self.search_filtered(query, allowed, effort, &mut scratch, cancel)?,
+                };
+                found.push((i, own));
+            }
         }
         found.extend(self.score_waiting(waiting, k, &mut scratch.waiting)?);
         scratch.keep();
@@ -219,7 +234,7 @@ impl Ivf {
         turned.resize(queries.rows() * columns, 0.0);
         // Under dot and cosine the mean's share of a score is the same for all rows.
         let centred = self.metric == Metric::L2;
-        self.axes.turn(queries, centred, columns, turning, turned)?;
+        self.axes.turn_queries(queries, centred, turning, turned)?;
         self.coarse.multiply(turned.chunks_exact(columns), products);
         Ok(())
     }
@@ -313,20 +328,21 @@ impl Ivf {
         }
     }
 
-    /// Scores the candidates that wait exactly, if there are any: `query`'s, found by so many codes.
+    /// Scores the candidates that wait exactly, if there are any: those of a query with this number,
+    /// found by so many codes.
     fn score_waiting(
         &self,
-        query: Option<(Query<'_>, usize)>,
+        query: Option<(usize, Query<'_>, usize)>,
         k: usize,
         waiting: &mut Waiting,
-    ) -> Result<Option<Found>> {
-        let Some((query, codes)) = query else { return Ok(None) };
+    ) -> Result<Option<(usize, Found)>> {
+        let Some((i, query, codes)) = query else { return Ok(None) };
         let candidates = &waiting.candidates;
         let cost = Cost { codes: codes as u64, rows: candidates.len() as u64 };
         let best = self.rescore(query.numbers, k, candidates, waiting.asked, &[])?;
         waiting.candidates.clear();
         waiting.asked = 0;
-        Ok(Some(Found { best, cost }))
+        Ok(Some((i, Found { best, cost })))
     }
 
     /// The lists that a search of `query` looks into, in that order, what it costs, and how many of the
@@ -433,7 +449,7 @@ impl Ivf {
         next: &[(i32, u32)],
     ) -> Result<Vec<Scored>> {
         let kernels = Kernels::best();
-        let mut best = TopK::new(k);
+        let mut keys = Vec::with_capacity(candidates.len());
         for (i, &(_, position)) in candidates.iter().enumerate() {
             let ahead = i + ROWS_AHEAD;
             let later = || next.get(ahead - candidates.len());
@@ -441,14 +457,15 @@ impl Ivf {
             {
                 self.vectors.prefetch(kernels, row as usize);
             }
-            let position = position as usize;
-            let score = self.vectors.score(self.metric, kernels, query, position)?;
-            // What cannot win needs no name: looking that up would be one more wait for memory.
-            if score < best.threshold() {
-                continue;
+            let score = self.vectors.score(self.metric, kernels, query, position as usize)?;
+            if !score.is_nan() {
+                keys.push(topk::key(score, position));
             }
-            best.push(score, u64::from(self.rows.get(position..position + 1)?[0]));
         }
-        Ok(best.into_sorted())
+        // What cannot win needs no name: looking that up would be one more wait for memory.
+        topk::best_of(&mut keys, k, |position| {
+            let place = position as usize;
+            Ok(self.rows.get(place..place + 1)?[0].into())
+        })
     }
 }

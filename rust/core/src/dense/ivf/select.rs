@@ -222,8 +222,21 @@ impl Best {
         let least = self.least();
         self.taken.retain(|(score, _)| *score >= least);
         if self.taken.len() > count {
+            // Those above the counter that the wanted ones reach are among them, so few are left to sort.
+            let sure = self.score(self.kept.at + 1);
+            let mut above = 0;
+            for i in 0..self.taken.len() {
+                if self.taken[i].0 >= sure {
+                    self.taken.swap(i, above);
+                    above += 1;
+                }
+            }
+            let (some, place) = match count.checked_sub(above) {
+                Some(place) => (&mut self.taken[above..], place),
+                None => (&mut self.taken[..above], count),
+            };
             let order = |&(score, place): &(i32, u32)| (std::cmp::Reverse(score), place);
-            self.taken.select_nth_unstable_by_key(count, order);
+            some.select_nth_unstable_by_key(place, order);
             self.taken.truncate(count);
         }
         &self.taken

@@ -154,7 +154,9 @@ impl Ivf {
         for (i, numbers) in queries.iter().enumerate() {
             let Way { taken, codes, .. } = &ways[i];
             if taken.len() < effort.k && effort.probes < self.lists() {
-                found.extend(self.search_block(queries, i..i + 1, Filter::All, effort, cancel)?);
+                let alone = &mut std::iter::once(i..i + 1);
+                let own = self.search_blocks(queries, alone, Filter::All, effort, cancel)?;
+                found.extend(own.into_iter().map(|(_, own)| own));
                 continue;
             }
             let next = ways.get(i + 1).map_or(&[][..], |way| &way.taken);
