@@ -344,6 +344,10 @@ fn slack_trades_codes_for_recall_and_without_bound_changes_nothing() {
     let codes = |hits: &Hits<'_>| hits.costs.iter().map(|cost| cost.codes).sum::<u64>();
     let all = run(None);
     assert_eq!(bits(&run(Some(f32::INFINITY))), bits(&all));
+    // So much that it ends nothing: lists are ranked a few at a time, and each is looked into once.
+    let lavish = run(Some(10.0));
+    assert_eq!(bits(&lavish), bits(&all));
+    assert_eq!(lavish.costs, all.costs);
     let (some, few) = (run(Some(0.3)), run(Some(-0.3)));
     assert!(codes(&few) < codes(&some) && codes(&some) < codes(&all));
     assert_eq!(few.counts, all.counts);
