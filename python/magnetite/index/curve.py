@@ -8,7 +8,7 @@ class Point:
     """What one effort reaches, on average over the queries that it was measured on."""
 
     recall: float
-    sure: float  # what recall is at least for queries like these, with 90 % confidence
+    sure: float  # what recall is at least for queries like these, with 95 % confidence
     codes: int  # compared with a query
     rows: int  # scored exactly
     probes: int

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// A row is read as up to 32 bits a number, its code as one: what a row costs, in codes.
 const CODES_PER_ROW: u64 = 32;
 /// Codes that may be compared, in hundredths of the fewest by which a fixed number of lists does.
-const MOST_CODES: u64 = 120;
+const MOST_CODES: u64 = 110;
 /// Points of a curve lie at least so far apart, in what is sure; in millionths.
 const APART: u32 = 1_000;
 /// 1, as a curve states it.
@@ -53,7 +53,7 @@ pub struct Point {
     pub effort: Effort,
     /// Recall, in millionths.
     pub recall: u32,
-    /// What recall is at least for queries like these, with 90 % confidence; in millionths.
+    /// What recall is at least for queries like these, with 95 % confidence; in millionths.
     pub sure: u32,
     /// Codes compared with a query.
     pub codes: u64,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Cost is counted in codes and rows, never in seconds, and recall in hits, so that the same index and
-//! queries give the same curve. The lower bound (one-sided, 90 %, from the spread of the queries'
+//! queries give the same curve. The lower bound (one-sided, 95 %, from the spread of the queries'
 //! recalls) makes room for the queries being a sample: a smaller one asks for more work.
 
 use super::curve::{Choice, Curve, Effort, Point, WHOLE, choices};
@@ -30,8 +30,8 @@ const CHOOSING: usize = 200;
 const STANDING_IN: usize = 400;
 /// Queries whose right results are found together; bounds what that holds.
 const TOGETHER: usize = 256;
-/// The 90 % quantile of the normal distribution.
-const Z: f64 = 1.2816;
+/// The 95 % quantile of the normal distribution.
+const Z: f64 = 1.6449;
 
 impl Index {
     /// The curve of this index for `k` results, measured on `queries`, or else on stored vectors, each
@@ -291,7 +291,7 @@ impl Asked {
     }
 }
 
-/// The mean of `recalls`, and what the mean of all queries is at least, with 90 % confidence.
+/// The mean of `recalls`, and what the mean of all queries is at least, with 95 % confidence.
 ///
 /// One miss more is counted than there was: queries that all found everything prove nothing certain.
 fn bound(recalls: &[u64], k: usize) -> (u32, u32) {

@@ -28,6 +28,8 @@ pub(super) struct Scan<'a> {
     most: i32,
     codes: usize,
     missed: bool,
+    /// Part of the depth without a filter that is looked to with it.
+    part: f32,
 }
 
 impl<'a> Scan<'a> {
@@ -43,8 +45,8 @@ impl<'a> Scan<'a> {
         let top = lists.fold(f32::MIN, |top, near| top.max(near.base));
         let steps = if tables.step() > 0.0 { 1.0 / tables.step() } else { 0.0 };
         let most = (MOST_ENTRY as usize * tables.parts()).min(usize::from(u16::MAX)) as i32;
-        let (codes, missed) = (0, false);
-        Self { ivf, places, tables, passing, best, all, top, steps, most, codes, missed }
+        let (codes, missed, part) = (0, false, 1.0);
+        Self { ivf, places, tables, passing, best, all, top, steps, most, codes, missed, part }
     }
 
     /// What a list adds to the sums of its codes.
@@ -105,6 +107,7 @@ impl<'a> Scan<'a> {
     /// Begins to keep what `effort` wants and lies less than `hopeless` below the k-th best, and what lies
     /// as deep as `end` says.
     pub(super) fn start(&mut self, effort: Effort, hopeless: f32, end: End) {
+        self.part = effort.part;
         let hopeless = (hopeless * self.steps) as i32;
         self.best.start(effort.rescore, effort.k, self.most, hopeless, self.all.is_some());
         if let Some(all) = &mut self.all {
@@ -137,7 +140,9 @@ impl<'a> Scan<'a> {
                     return false;
                 }
                 let Some(all) = self.all.take() else { return true };
-                let depth = Depth { kth, lists: kth - near.reach, codes: all.depth() };
+                let (lists, codes) = (kth - near.reach, all.depth() as f32);
+                let codes = (self.part * codes) as i32;
+                let depth = Depth { kth, lists: self.part * lists, codes };
                 self.missed = self.best.deepen(depth.codes);
                 *end = End::Below(depth);
                 depth

@@ -129,6 +129,9 @@ pub(super) struct Effort {
     pub(super) probes: usize,
     pub(super) rescore: usize,
     pub(super) slack: f32,
+    /// Among fewer rows than there are: part of the depth below the k-th best of all that is looked to
+    /// below the k-th best of these.
+    pub(super) part: f32,
 }
 
 impl Effort {
@@ -255,6 +258,7 @@ impl Ivf {
             rescore: search.rescore.unwrap_or(RESCORED.max(RESCORED_PER_RESULT * k)).max(k),
             // What a list reaches under l2 leaves |q|² out, so it says nothing of a score.
             slack: search.slack.filter(|_| self.metric != Metric::L2).unwrap_or(f32::INFINITY),
+            part: 1.0,
         }
     }
 
