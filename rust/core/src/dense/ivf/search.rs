@@ -25,8 +25,8 @@ const RESCORED: usize = 300;
 const RESCORED_PER_RESULT: usize = 10;
 /// Queries that are aimed together; between rounds `cancel` is polled.
 pub(super) const ROUND: usize = 8;
-/// A thread takes this part of its share of the queries that are left at once…
-const PART: usize = 2;
+/// In how many goes a thread would do its share of the queries that are left, if it took them evenly…
+const GOES: usize = 2;
 /// …of at most so many queries, or else at least so many.
 const MOST: usize = 8 * ROUND;
 const FEWEST: usize = 2;
@@ -147,11 +147,11 @@ fn blocks(queries: usize, threads: Threads) -> Vec<Range<usize>> {
     let mut blocks = Vec::new();
     let mut at = 0;
     while at < queries {
-        let part = match threads {
+        let some = match threads {
             Threads::ONE => MOST,
-            _ => (queries - at) / (PART * threads.get()),
+            _ => (queries - at) / (GOES * threads.get()),
         };
-        let whole = if part < ROUND { part } else { part - part % ROUND };
+        let whole = if some < ROUND { some } else { some - some % ROUND };
         let end = queries.min(at + whole.clamp(FEWEST, MOST));
         blocks.push(at..end);
         at = end;
