@@ -1,9 +1,9 @@
 """Speed at equal recall: every system swept, then timed in turns at exactly the recall wanted.
 
 A system's curve is the frontier of its settings: recall over all queries against processor time of
-one thread (what other processes do does not count), the best of three. The two settings around a wanted recall are
-then timed for real, all systems in turns, several rounds; the speed at exactly that recall lies
-between their medians, straight in its logarithm.
+one thread (what other processes do does not count), the best of three passes. The two settings
+around a wanted recall are then timed for real, all systems in turns, several rounds; the speed at
+exactly that recall lies between their medians, straight in its logarithm.
 """
 
 import json
