@@ -84,12 +84,12 @@ class Ours:
         if index.lists is None:
             return [()]
         rescore = (40, 60, 100, 200, 300) if self.thorough else (60, 100, 200)
-        fixed = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6)
+        fixed = (5, 7, 10, 14, 20, 28, 40, 55, 75, 100, 140, 200, 350, 600)  # lists of a thousand
         slacks = (0, 10, 20, 30, 40, 60, 80, 110, 150, 200, 280)
-        most = (0.08, 0.3, 0.7)
+        most = (80, 300, 700)
         settings = {(part, rows, _NEVER) for part in fixed for rows in rescore}
         settings |= {(part, rows, slack) for part in most for rows in rescore for slack in slacks}
-        probes = {part: max(1, round(part * index.lists)) for part, _, _ in settings}
+        probes = {part: max(1, round(part * index.lists / 1000)) for part, _, _ in settings}
         return sorted({(probes[part], rows, slack) for part, rows, slack in settings})
 
     def say(self, setting: Setting) -> str:
