@@ -215,11 +215,7 @@ impl Axes {
         let axes = &self.bytes.all()?[..count * self.dim];
         Kernels::best().dots_i16(whole, axes, self.dim, products);
         let scales = &self.scales.all()?[..count];
-        products
-            .chunks_exact(count)
-            .zip(out.chunks_exact_mut(count))
-            .zip(steps)
-            .for_each(|((products, out), step)| scale(products, scales, *step, out));
+        scale(products, count, scales, steps, 1.0, out);
         Ok(())
     }
 
@@ -237,13 +233,8 @@ impl Axes {
         let width = self.outline.padded_rows();
         products.resize(queries.rows() * width, 0);
         Kernels::best().outline_dots(whole, &self.outline, products);
-        let scales = self.scales.all()?;
-        products
-            .chunks_exact(width)
-            .zip(out.chunks_exact_mut(self.len()))
-            .zip(steps)
-            // An outline is worth four of its byte's steps.
-            .for_each(|((products, out), step)| scale(products, scales, 4.0 * *step, out));
+        // An outline is worth four of its byte's steps.
+        scale(products, width, self.scales.all()?, steps, 4.0, out);
         Ok(())
     }
 
@@ -281,10 +272,21 @@ fn outline(bytes: &[i8], dim: usize) -> Outline {
     outline
 }
 
-/// What whole `products` of numbers in `step` with axes of `scales` are worth.
-fn scale(products: &[i32], scales: &[f32], step: f32, out: &mut [f32]) {
-    for ((out, &product), scale) in out.iter_mut().zip(products).zip(scales) {
-        *out = product as f32 * (scale * step);
+/// What whole `products`, `width` a vector, are worth: of vectors in `steps` with axes of `scales`, `worth`
+/// of whose steps one number of an axis stands for.
+fn scale(
+    products: &[i32],
+    width: usize,
+    scales: &[f32],
+    steps: &[f32],
+    worth: f32,
+    out: &mut [f32],
+) {
+    let rows = products.chunks_exact(width).zip(out.chunks_exact_mut(scales.len()));
+    for ((products, out), step) in rows.zip(steps) {
+        for ((out, &product), scale) in out.iter_mut().zip(products).zip(scales) {
+            *out = product as f32 * (scale * (worth * step));
+        }
     }
 }
 
